@@ -1,0 +1,125 @@
+"""What the benchmarks share: an installation of their own, a sandbox in another process, and one JSON object."""
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from campaign_pipeline.core.database import migrate
+from campaign_pipeline.core.settings import Settings
+from campaign_pipeline.operations.installation import Installation
+
+T = TypeVar("T")
+Figures = Mapping[str, float]
+"""Name of what was measured -> figure; its unit ends the name."""
+
+START_SECONDS = 30.0
+
+
+def arguments(description: str) -> argparse.ArgumentParser:
+    """A parser with --small; the module's docstring is its description."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--small", action="store_true", help="sizes for a quick look; the figures mean little")
+    return parser
+
+
+def show(
+    bench: str,
+    figures: Figures,
+    baseline: Figures,
+    method: str,
+    *,
+    target: Figures,
+    setup: Mapping[str, object],
+    less_is_better: bool = False,
+) -> None:
+    """Print the one JSON object. `ratio`: how many times better than the baseline, for all that both measured."""
+    ratio = {
+        name: round(value / figures[name] if less_is_better else figures[name] / value, 2)
+        for name, value in baseline.items()
+        if name in figures
+    }
+    report: dict[str, object] = {"bench": bench, "setup": dict(setup) | {"cores": os.cpu_count()}}
+    report["figures"] = {name: _rounded(value) for name, value in figures.items()}
+    report["baseline"] = {"method": method} | {name: _rounded(value) for name, value in baseline.items()}
+    print(json.dumps(report | {"ratio": ratio, "target": dict(target)}))
+
+
+def _rounded(value: float) -> float:
+    return round(value) if value >= 1000 else float(f"{value:.3g}")
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float]:
+    """What `work` returns, and the seconds it took."""
+    start = time.perf_counter()
+    result = work()
+    return result, time.perf_counter() - start
+
+
+def typical(work: Callable[[], object], repeats: int) -> float:
+    """The median of the seconds of `repeats` calls."""
+    return median(timed(work)[1] for _ in range(repeats))
+
+
+@contextmanager
+def progress(what: str) -> Generator[Callable[[int, int], None]]:
+    """Called with (done, total), shows a bar on standard error, if that is a terminal."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def installation(**changes: Any) -> Generator[Installation]:
+    """A fresh installation in a temporary folder, on SQLite. Nothing of it leaves this machine."""
+    for name in [name for name in os.environ if name.startswith("CAMPAIGN_")]:
+        del os.environ[name]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+    with TemporaryDirectory(prefix="campaigns-bench-") as folder:
+        settings = Settings(_env_file=None, data_dir=Path(folder), live_sending=False)  # pyright: ignore[reportCallIssue]
+        opened = Installation(settings.model_copy(update=changes))
+        migrate(opened.engine)
+        try:
+            yield opened
+        finally:
+            opened.engine.dispose()
+
+
+@contextmanager
+def sandbox(settings: Settings) -> Generator[Settings]:
+    """A sandbox in another process, in accept-only mode: the settings with its URL."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    server = context.Process(target=_serve, args=(settings.data_dir, theirs), daemon=True)
+    server.start()
+    theirs.close()
+    try:
+        if not ours.poll(START_SECONDS):
+            raise TimeoutError(f"the sandbox did not start within {START_SECONDS:g} s")
+        url: str = ours.recv()
+        yield settings.model_copy(update={"sendgrid_base_url": url, "twilio_base_url": url})
+    finally:
+        server.terminate()  # SIGTERM: it closes its files
+        server.join(START_SECONDS)
+
+
+def _serve(data_dir: Path, ready: Connection) -> None:
+    from campaign_pipeline.sandbox.config import SandboxConfig
+    from campaign_pipeline.sandbox.server import serve
+
+    settings = Settings(_env_file=None, data_dir=data_dir)  # pyright: ignore[reportCallIssue]
+    serve(SandboxConfig.from_settings(settings, port=0, events_url="", accept_only=True), ready.send)

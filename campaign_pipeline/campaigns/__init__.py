@@ -1,0 +1,1 @@
+"""Campaigns: definition, life cycle, schedule, and the frozen audience with its variants."""

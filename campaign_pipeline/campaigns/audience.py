@@ -1,0 +1,100 @@
+"""The frozen audience of a run: who is sent to, in which variant, where and when; and who is not, and why.
+
+Reasons not to send come first, so that the variants are compared on contacts who could all be sent to:
+address, suppression, consent, one contact an address; then the holdout; then the variant.
+"""
+
+import numpy as np
+import polars as pl
+
+from campaign_pipeline.campaigns.assignment import bucket_ranges, buckets, choose_variants
+from campaign_pipeline.campaigns.store import Run
+from campaign_pipeline.core.words import AudienceStatus, Channel
+
+ADDRESS_COLUMN = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WHATSAPP: "phone"}
+
+SCHEMA: dict[str, pl.DataType] = {
+    "contact_id": pl.String(),
+    "status": pl.String(),
+    "reason": pl.String(),
+    "variant": pl.String(),
+    "address": pl.String(),
+    "send_at": pl.Datetime("us", "UTC"),
+    "locale": pl.String(),
+    "timezone": pl.String(),
+}
+"""The audience's columns; beside them `contact`, a struct of the contact's snapshot, for the renderer."""
+
+
+def freeze(
+    run: Run, members: pl.DataFrame, snapshot: pl.DataFrame, consented: pl.Series, suppressed: pl.DataFrame
+) -> pl.DataFrame:
+    """The audience of `run`: a row for each of `members` (contact_id), sorted by contact_id.
+
+    `consented`: contact ids with a granted consent for the run's channel and purpose, now.
+    `suppressed`: (address, reason) of the channel's suppressed addresses, now.
+    A member without a row in `snapshot` (contact_snapshot) has no address.
+    """
+    campaign = run.campaign
+    address = pl.col(ADDRESS_COLUMN[campaign.channel])
+    facts = (
+        members.select("contact_id")
+        .unique()
+        .join(snapshot, on="contact_id", how="left")
+        .select("contact_id", "locale", "timezone", contact=pl.struct(snapshot.columns), address=address)
+        .join(suppressed.select("address", why="reason").unique("address"), on="address", how="left")
+        .sort("contact_id")
+    )
+    left_out = (
+        pl.when(pl.col("address").is_null())
+        .then(pl.lit(AudienceStatus.NO_ADDRESS))
+        .when(pl.col("why").is_not_null())
+        .then(pl.lit(AudienceStatus.SUPPRESSED))
+        .when(~pl.col("contact_id").is_in(consented.implode()))
+        .then(pl.lit(AudienceStatus.NO_CONSENT))
+    )
+    facts = facts.with_columns(status=left_out)
+    repeated = pl.col("status").is_null() & pl.col("contact_id").cum_count().over("address", "status").gt(1)
+    facts = facts.with_columns(
+        status=pl.when(repeated).then(pl.lit(AudienceStatus.DUPLICATE_ADDRESS)).otherwise("status")
+    )
+    ids = facts.get_column("contact_id").to_list()
+    reached = pl.col("status").is_null()
+    facts = facts.with_columns(
+        in_holdout=pl.Series(_in_holdout(campaign.campaign, campaign.holdout, ids), dtype=pl.Boolean),
+        variant=pl.Series(_variants(campaign.campaign, campaign.weights, ids), dtype=pl.String),
+    )
+    sent_to = reached & ~pl.col("in_holdout")
+    return facts.select(
+        "contact_id",
+        pl.when(sent_to)
+        .then(pl.lit(AudienceStatus.PLANNED))
+        .when(reached)
+        .then(pl.lit(AudienceStatus.HELD_OUT))
+        .otherwise("status")
+        .alias("status"),
+        pl.when(pl.col("status") == AudienceStatus.SUPPRESSED).then("why").otherwise(pl.lit("")).alias("reason"),
+        pl.when(sent_to).then("variant").alias("variant"),
+        pl.when(sent_to).then("address").alias("address"),
+        pl.when(sent_to).then(pl.lit(run.as_of, dtype=SCHEMA["send_at"])).alias("send_at"),
+        "locale",
+        "timezone",
+        "contact",
+    )
+
+
+def _in_holdout(campaign: str, percent: float, ids: list[str]) -> list[bool]:
+    return (buckets(f"{campaign}:holdout", ids) < percent / 100).tolist()
+
+
+def _variants(campaign: str, weights: dict[str, float], ids: list[str]) -> list[str]:
+    """The seed is the campaign's name: anybody's GrowthBook SDK gives the same answer."""
+    names = list(weights)
+    ranges = bucket_ranges(list(weights.values()))
+    ranges[-1] = (ranges[-1][0], np.inf)  # rounding must not leave the last id without a variant
+    return [names[index] for index in choose_variants(buckets(campaign, ids), ranges)]
+
+
+def counts(audience: pl.DataFrame) -> pl.DataFrame:
+    """How many, by (status, reason, variant): columns status, reason, variant, contacts; sorted."""
+    return audience.group_by("status", "reason", "variant").agg(contacts=pl.len()).sort("status", "reason", "variant")

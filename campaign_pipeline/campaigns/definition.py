@@ -1,0 +1,184 @@
+"""A campaign as its author writes it: who, what, when, how it is tested, and what happens in doubt."""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+
+from croniter import CroniterBadDateError, croniter
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator
+
+from campaign_pipeline.core.clock import as_utc
+from campaign_pipeline.core.definitions import Definition, read_definition
+from campaign_pipeline.core.errors import InvalidInput
+from campaign_pipeline.core.ids import check_name
+from campaign_pipeline.core.words import Channel, EventType
+from campaign_pipeline.segments.moments import Zone
+
+GOALS = (
+    EventType.DELIVERED,
+    EventType.READ,
+    EventType.OPENED,
+    EventType.CLICKED,
+    EventType.REPLIED,
+    EventType.UNSUBSCRIBED,
+)
+
+MOST_VARIANTS = 20
+
+_DURATION = re.compile(r"(\d{1,6})([mhdw])")
+_RANDOM = re.compile(r"\br\b", re.IGNORECASE)  # croniter's own: another time whenever it is asked
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _duration(value: object) -> object:
+    """`90m`, `24h`, `7d`, `2w` as a timedelta."""
+    if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str) and value.startswith("P"):
+        return value  # ISO 8601: the form in which a version is stored
+    raise ValueError("is not a duration such as 90m, 24h, 7d or 2w")
+
+
+def _bounded(value: timedelta) -> timedelta:
+    if not timedelta() < value <= timedelta(days=366):
+        raise ValueError("must be longer than nothing, and a year at most")
+    return value
+
+
+def _name(value: object) -> object:
+    """Names become partition keys and file names: only what is safe in both."""
+    if isinstance(value, str):
+        try:
+            check_name("the", value)
+        except InvalidInput as error:
+            raise ValueError(f"{error.message.removeprefix('the ')}. {error.hint}") from None
+    return value
+
+
+Name = Annotated[str, BeforeValidator(_name)]
+Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_bounded)]
+
+
+class Variant(Definition):
+    """One arm: its share of those who are sent to, and what they get."""
+
+    name: Name
+    weight: float = Field(gt=0, allow_inf_nan=False, description="Relative to the other variants' weights.")
+    template: Name
+
+
+class At(Definition):
+    """Once, at a moment with a zone."""
+
+    at: datetime
+
+    @field_validator("at", mode="before")
+    @classmethod
+    def _is_written_out(cls, value: object) -> object:
+        if str(value).isdigit():  # would be read as seconds since 1970
+            raise ValueError("is not a time such as 2026-03-02T09:00:00+01:00")
+        return value
+
+    @field_validator("at")
+    @classmethod
+    def _has_a_zone(cls, value: datetime) -> datetime:
+        if value.tzinfo is None:
+            raise ValueError("needs a zone, such as 2026-03-02T09:00:00+01:00")
+        return as_utc(value).replace(microsecond=0)  # as runs are named
+
+
+class Cron(Definition):
+    """Again and again; an occurrence that was missed is skipped for the newest one."""
+
+    cron: str
+    timezone: Zone = "UTC"
+
+    @field_validator("cron")
+    @classmethod
+    def _is_cron(cls, value: str) -> str:
+        if not croniter.is_valid(value) or len(value.split()) != 5 or _RANDOM.search(value):
+            raise ValueError("is not a cron expression with five fields, such as '0 9 * * 1'")
+        try:
+            croniter(value).get_next()
+        except CroniterBadDateError:
+            raise ValueError("names a day that never comes") from None
+        return value
+
+
+def _kind(value: object) -> str | None:
+    """Which form of schedule `value` is meant to be, so that errors speak of that one alone."""
+    if isinstance(value, At) or (isinstance(value, Mapping) and "at" in value):
+        return "once"
+    if isinstance(value, Cron) or (isinstance(value, Mapping) and "cron" in value):
+        return "again"
+    return "now" if value == "now" else None
+
+
+Schedule = Annotated[
+    Annotated[Literal["now"], Tag("now")] | Annotated[At, Tag("once")] | Annotated[Cron, Tag("again")],
+    Discriminator(
+        _kind, custom_error_type="schedule", custom_error_message="is none of: now, {at: TIME}, {cron: FIELDS}"
+    ),
+]
+
+
+class Campaign(Definition):
+    campaign: Name
+    description: str = ""
+    channel: Channel
+    segment: Name
+    purpose: str = Field(
+        "marketing", pattern="^[a-z][a-z0-9_]*$", description="What the contact must have consented to."
+    )
+    variants: tuple[Variant, ...]
+    holdout: float = Field(0, ge=0, le=50, description="Percent of the audience that is deliberately not sent to.")
+    schedule: Schedule | None = Field(None, description="Absent: it runs when somebody runs it.")
+    goal: EventType = Field(EventType.CLICKED, description="The metric that decides between variants.")
+    decide_after: Duration = Field(
+        timedelta(days=2), description="How long after the run's time the result decides: looking earlier cries wolf."
+    )
+    send_before: Duration | None = Field(None, description="How long after the run's time a message may still go out.")
+    on_doubt: Literal["never_duplicate", "never_lose"] = "never_duplicate"
+
+    @field_validator("on_doubt")
+    @classmethod
+    def _can_be_kept(cls, value: str) -> str:
+        if value == "never_lose":
+            raise ValueError("never_lose is not available yet: messages in doubt are listed, and not sent again")
+        return value
+
+    @field_validator("goal", mode="before")
+    @classmethod
+    def _is_a_goal(cls, value: object) -> object:
+        if value not in GOALS:
+            raise ValueError(f"must be one of {', '.join(GOALS)}")
+        return value
+
+    @field_validator("variants")
+    @classmethod
+    def _variants_differ(cls, variants: tuple[Variant, ...]) -> tuple[Variant, ...]:
+        if not 1 <= len(variants) <= MOST_VARIANTS:
+            raise ValueError(f"needs 1 to {MOST_VARIANTS} variants, not {len(variants)}")
+        names = [variant.name for variant in variants]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"the name {sorted(twice)[0]!r} is given twice")
+        return variants
+
+    @property
+    def control(self) -> str:
+        """The variant that the others are compared with: the first."""
+        return self.variants[0].name
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Each variant's share of those who are sent to; the shares add up to 1."""
+        total = sum(variant.weight for variant in self.variants)
+        return {variant.name: variant.weight / total for variant in self.variants}
+
+
+def read_campaign(file: Path) -> Campaign:
+    return read_definition(file, Campaign)

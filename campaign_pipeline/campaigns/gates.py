@@ -1,0 +1,65 @@
+"""What must hold before a run may send: looked at as asset checks, and again by dispatch itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from campaign_pipeline.campaigns.store import Run
+from campaign_pipeline.core.errors import GateFailed
+from campaign_pipeline.core.words import AudienceStatus
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The answer of one check: `found` is the number of contacts (or messages) that break it."""
+
+    name: str
+    passed: bool
+    blocking: bool
+    found: int
+    description: str
+
+
+def audience_gates(
+    run: Run,
+    audience: pl.DataFrame,
+    consented: pl.Series,
+    suppressed: pl.DataFrame,
+    now: datetime,
+    *,
+    final: bool = False,
+) -> list[Gate]:
+    """The gates of a frozen audience, against consent and suppression as they are now.
+
+    `final`: its messages are planned, so that it is not frozen anew. What time has broken since the freeze does not
+    fail then: before each claim, dispatch leaves out whoever must not be sent to any more.
+    """
+    planned = audience.filter(pl.col("status") == AudienceStatus.PLANNED)
+    late_suppressed = planned.join(suppressed, on="address", how="semi").height
+    without_consent = planned.filter(~pl.col("contact_id").is_in(consented.implode())).height
+    repeated = planned.height - planned.get_column("address").n_unique()
+    too_late = planned.height if run.deadline and now > run.deadline else 0
+    return [
+        _none("nobody_suppressed", late_suppressed, "planned contacts are suppressed", final),
+        _none("everybody_consented", without_consent, "planned contacts have no consent for it", final),
+        _none("one_message_an_address", repeated, "planned contacts share an address with another"),
+        _none("before_the_deadline", too_late, "planned messages are past the campaign's send_before", final),
+        Gate("audience_not_empty", planned.height > 0, False, planned.height, f"{planned.height} contacts are planned"),
+    ]
+
+
+def _none(name: str, found: int, what: str, left_to_claim: bool = False) -> Gate:
+    later = ": dispatch leaves out those that are not sent yet" if left_to_claim and found else ""
+    return Gate(name, found == 0 or left_to_claim, True, found, f"{found} {what}{later}")
+
+
+def require(gates: Sequence[Gate]) -> None:
+    """GateFailed, naming every blocking gate that did not pass."""
+    failed = [gate for gate in gates if gate.blocking and not gate.passed]
+    if failed:
+        raise GateFailed(
+            "nothing was sent: " + "; ".join(f"{gate.name}: {gate.description}" for gate in failed),
+            "Materialise the audience of this run again: it is frozen anew as long as nothing was sent.",
+        )

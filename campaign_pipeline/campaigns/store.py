@@ -1,0 +1,124 @@
+"""Campaigns and runs in the operational database."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from campaign_pipeline.campaigns.definition import Campaign
+from campaign_pipeline.campaigns.life_cycle import move_campaign
+from campaign_pipeline.core import ids
+from campaign_pipeline.core.database import insert_new
+from campaign_pipeline.core.errors import NotFound, Refused
+from campaign_pipeline.core.tables import campaign_versions, campaigns, runs
+from campaign_pipeline.core.versions import Change, apply_version, newest_version, newest_versions, version
+from campaign_pipeline.core.words import RunState
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a campaign, with the definition it was requested with."""
+
+    run_id: str
+    as_of: datetime
+    state: RunState
+    reason: str
+    requested_by: str
+    created_at: datetime
+    finished_at: datetime | None
+    campaign: Campaign
+
+    @property
+    def deadline(self) -> datetime | None:
+        """After this moment nothing of the run goes out any more."""
+        return self.as_of + self.campaign.send_before if self.campaign.send_before else None
+
+
+def apply_campaign(connection: sa.Connection, campaign: Campaign, at: datetime) -> Change:
+    """Keep the definition as a version, if it is new or changed; a schedule makes it scheduled."""
+    definition = campaign.model_dump(mode="json")
+    change, applied = apply_version(connection, campaign_versions, campaign.campaign, definition, at)
+    resting = RunState.SCHEDULED if campaign.schedule else RunState.DRAFT
+    if change == "new":
+        values = {"campaign": campaign.campaign, "version": 1, "state": resting, "updated_at": at}
+        connection.execute(sa.insert(campaigns).values(values))
+    elif change == "changed":
+        connection.execute(
+            sa.update(campaigns)
+            .where(campaigns.c.campaign == campaign.campaign)
+            .values(version=applied.version, updated_at=at)
+        )
+        if campaign_state(connection, campaign.campaign) in (RunState.DRAFT, RunState.SCHEDULED):
+            move_campaign(connection, campaign.campaign, resting, actor="apply", at=at)
+    return change
+
+
+def load_campaign(connection: sa.Connection, name: str) -> Campaign:
+    """The newest version of campaign `name`."""
+    return Campaign.model_validate(newest_version(connection, campaign_versions, name).definition)
+
+
+def load_campaigns(connection: sa.Connection) -> dict[str, Campaign]:
+    return {
+        name: Campaign.model_validate(newest.definition)
+        for name, newest in newest_versions(connection, campaign_versions).items()
+    }
+
+
+def campaign_state(connection: sa.Connection, name: str) -> RunState:
+    state = connection.execute(sa.select(campaigns.c.state).where(campaigns.c.campaign == name)).scalar_one_or_none()
+    if state is None:
+        raise NotFound(f"campaign {name!r} does not exist", "Load definitions with: campaigns apply DIR")
+    return RunState(state)
+
+
+def request_run(connection: sa.Connection, name: str, as_of: datetime, *, requested_by: str, at: datetime) -> str:
+    """The id of the campaign's run at `as_of`, which is created if it is not there: asking twice is one run."""
+    definition = newest_version(connection, campaign_versions, name)
+    run_id = ids.run_id(name, as_of)
+    state = campaign_state(connection, name)
+    found = connection.execute(sa.select(runs.c.state).where(runs.c.run_id == run_id)).scalar_one_or_none()
+    if state in (RunState.CANCELLED, RunState.PAUSED) and found in (None, RunState.FAILED):
+        raise Refused(
+            f"campaign {name!r} is {state}", f"Resume it first: campaigns resume {name}" * (state == "paused")
+        )
+    row = {
+        "run_id": run_id,
+        "campaign": name,
+        "version": definition.version,
+        "as_of": as_of,
+        "state": RunState.SCHEDULED,
+        "requested_by": requested_by,
+        "created_at": at,
+    }
+    insert_new(connection, runs, [row])
+    return run_id
+
+
+def load_run(connection: sa.Connection, run_id: str) -> Run:
+    row = connection.execute(sa.select(runs).where(runs.c.run_id == run_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"run {run_id!r} does not exist", "See the runs with: campaigns status")
+    return _run(connection, row)
+
+
+def load_runs(connection: sa.Connection, campaign: str | None = None) -> list[Run]:
+    """All runs, or those of one campaign, newest first."""
+    query = sa.select(runs).order_by(runs.c.as_of.desc(), runs.c.run_id)
+    if campaign:
+        query = query.where(runs.c.campaign == campaign)
+    return [_run(connection, row) for row in connection.execute(query).all()]
+
+
+def _run(connection: sa.Connection, row: sa.Row[tuple[object, ...]]) -> Run:
+    definition = version(connection, campaign_versions, row.campaign, row.version).definition
+    return Run(
+        run_id=row.run_id,
+        as_of=row.as_of,
+        state=RunState(row.state),
+        reason=row.reason,
+        requested_by=row.requested_by,
+        created_at=row.created_at,
+        finished_at=row.finished_at,
+        campaign=Campaign.model_validate(definition),
+    )

@@ -1,0 +1,5 @@
+"""`python -m campaign_pipeline.cli` is `campaigns`."""
+
+from campaign_pipeline.cli.app import main
+
+main()

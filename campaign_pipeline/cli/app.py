@@ -1,0 +1,33 @@
+"""The commands, gathered; and the one place where an error becomes a message and an exit code."""
+
+import sys
+
+import typer
+
+from campaign_pipeline.cli import data, experiments, results, runs, segments, servers, setup
+from campaign_pipeline.cli.output import show_error
+from campaign_pipeline.core.errors import CampaignError
+
+app = typer.Typer(
+    name="campaigns",
+    help="Marketing campaigns as a data pipeline: every planned message is accounted for.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    add_completion=False,
+)
+for group in (setup, runs, results, servers):
+    group.register(app)
+app.add_typer(data.contacts, name="contacts")
+app.add_typer(data.events, name="events")
+app.add_typer(segments.segments, name="segments")
+app.add_typer(experiments.experiments, name="experiments")
+
+
+def main() -> None:
+    """Entry of the `campaigns` command: exit code 0 only on success."""
+    try:
+        app()
+    except CampaignError as error:
+        show_error(error, as_json="--json" in sys.argv)
+        sys.exit(error.exit_code)

@@ -1,0 +1,151 @@
+"""Results: `results` and `report`."""
+
+from typing import Any
+
+import polars as pl
+import typer
+
+from campaign_pipeline.analytics.decisions import ALPHA, SRM_ALPHA
+from campaign_pipeline.campaigns.store import Run
+from campaign_pipeline.cli.output import AsJson, console, progress_bar, show_json, show_table
+from campaign_pipeline.cli.setup import open_installation
+from campaign_pipeline.core.words import AudienceStatus
+from campaign_pipeline.events.ingest import pending_bytes
+from campaign_pipeline.operations.installation import Installation
+from campaign_pipeline.operations.results import compare, newest_measured, publish_report, run_account
+
+ALWAYS = ("variant", "planned", "accepted", "delivered")
+SOMETIMES = ("bounced", "read", "opened", "clicked", "replied", "unsubscribed", "complained")
+
+
+def results(campaign: str, as_json: AsJson = False) -> None:
+    """Show what came of a campaign's newest run: the account, metrics by variant, and the A/B result.
+
+    Example: campaigns results spring-sale
+    """
+    installation = open_installation()
+    _take_in_events(installation, hidden=as_json)
+    run = newest_measured(installation, campaign)
+    if as_json:
+        show_json(
+            {
+                "run": run.run_id,
+                "account": run_account(installation, run.run_id),
+                "metrics": installation.lake.read("campaign_metrics", run.run_id),
+                "results": compare(installation, run.run_id, None),
+            }
+        )
+    else:
+        show_run(installation, run)
+
+
+def report(campaign: str, as_json: AsJson = False) -> None:
+    """Write the report of a campaign's newest run: one HTML file that needs nothing else.
+
+    Example: campaigns report spring-sale
+    """
+    installation = open_installation()
+    _take_in_events(installation, hidden=as_json)
+    run_id = newest_measured(installation, campaign).run_id
+    path = publish_report(installation, [run_id], run_id).resolve()
+    if as_json:
+        show_json({"report": path})
+    else:
+        console.print(f"Report: {path}")
+
+
+def show_run(installation: Installation, run: Run) -> None:
+    """The account, the metrics by variant and, where variants are compared, the A/B result of one run."""
+    console.print(f"\n[bold]{run.campaign.campaign}[/]  {run.campaign.channel}, {run.state}  [dim]{run.run_id}[/]")
+    _show_account(installation, run)
+    metrics = installation.lake.read("campaign_metrics", run.run_id)
+    happened = [name for name in SOMETIMES if metrics[name].sum()]
+    show_table("", metrics.select(*ALWAYS, *happened))
+    if metrics.height > 1:
+        show_results(compare(installation, run.run_id, None))
+
+
+def _show_account(installation: Installation, run: Run) -> None:
+    """Where everybody in the segment went, as sums that add up."""
+    account = run_account(installation, run.run_id)
+    summary = installation.lake.read("audience_summary", run.run_id)
+    reasons = summary.filter(~pl.col("status").is_in([AudienceStatus.PLANNED.value, AudienceStatus.HELD_OUT.value]))
+    why = [
+        f"{count:,} {(f'{status} ({reason})' if reason else status).replace('_', ' ')}"
+        for status, reason, count in reasons.sort("contacts", descending=True)
+        .select("status", "reason", "contacts")
+        .iter_rows()
+    ]
+    console.print(
+        f"  {account['contacts']:,} in the segment = {account['planned']:,} planned + {account['held_out']:,} held out"
+        f" + {account['left_out']:,} left out ({', '.join(why) or 'nobody'})"
+    )
+    parts = [name for name in account if name not in ("contacts", "planned", "held_out", "left_out")]
+    sums = " + ".join(f"{account[name]:,} {name.replace('_', ' ')}" for name in parts)
+    console.print(f"  {account['planned']:,} planned = {sums}")
+
+
+def show_results(rows: pl.DataFrame, *, as_json: bool = False) -> None:
+    """Result rows as a table: a line for each metric and variant beside the control, the deciding one marked *."""
+    if as_json:
+        show_json(rows)
+        return
+    shown = [row for row in rows.iter_rows(named=True) if not row["is_control"] and _happened(rows, row)]
+    if not shown:
+        console.print("No result yet.")
+        return
+    controls = {row["metric"]: row for row in rows.filter("is_control").iter_rows(named=True)}
+    show_table("", [_line(row, controls[row["metric"]]) for row in shown])
+    decisions = [f"{row['variant']}: {row['decision']} ({row['decision_reason']})" for row in shown if row["decision"]]
+    for decision in decisions:
+        console.print(f"  decision  {decision}")
+    ratio = shown[0]["srm_p"]
+    if ratio is not None:
+        console.print(f"  sample ratio  p = {ratio:.4g}: {_ratio_verdict(ratio)}")
+
+
+def _ratio_verdict(p: float) -> str:
+    if p < SRM_ALPHA:
+        return "[bold red]do not trust these figures[/]"
+    return "as planned" if p >= ALPHA else f"unusual, but not below {SRM_ALPHA}"
+
+
+def _happened(rows: pl.DataFrame, row: dict[str, Any]) -> bool:
+    """Metrics of which nobody has anything say nothing, unless they decide."""
+    of_metric = rows.filter(pl.col("metric") == row["metric"])
+    return bool(row["is_goal"]) or (of_metric["mean"].fill_null(0) != 0).any()
+
+
+def _line(row: dict[str, Any], control: dict[str, Any]) -> dict[str, str | None]:
+    share = row["metric_type"] == "proportion"
+
+    def figure(value: float | None, sign: str = "") -> str | None:
+        if value is None:
+            return None
+        return f"{value:{sign}.2%}" if share else f"{value:{sign}.4g}"
+
+    low, high = figure(row["absolute_low"], "+"), figure(row["absolute_high"], "+")
+    return {
+        "metric": f"{row['metric']} *" if row["is_goal"] else row["metric"],
+        "control": f"{row['control']} {figure(control['mean']) or '–'}",
+        "variant": f"{row['variant']} {figure(row['mean']) or '–'}",
+        "difference": figure(row["absolute"], "+"),
+        "95 % interval": f"{low} … {high}" if low and high else None,
+        "relative": None if row["relative"] is None else f"{row['relative']:+.1%}",
+        "p": row["error"] or (None if row["p"] is None else f"{row['p']:.4g}"),
+    }
+
+
+def _take_in_events(installation: Installation, *, hidden: bool) -> None:
+    """Bring what the inbox received since the last time through to the results first, through Dagster."""
+    if not pending_bytes(installation.engine, installation.settings.inbox_dir).pending:
+        return
+    from campaign_pipeline.defs.launch import dagster_instance, take_in_events
+
+    with progress_bar(hidden=hidden), dagster_instance() as instance:
+        take_in_events(instance)
+
+
+def register(app: typer.Typer) -> None:
+    for command in (results, report):
+        app.command()(command)

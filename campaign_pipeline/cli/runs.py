@@ -1,0 +1,112 @@
+"""Running and operating campaigns: `run`, `status`, `pause`, `resume`, `cancel`."""
+
+from typing import Annotated
+
+import typer
+
+from campaign_pipeline.campaigns.life_cycle import ENDED, move_run, run_state
+from campaign_pipeline.campaigns.store import load_campaign, request_run
+from campaign_pipeline.cli.arguments import AsOf, moment, operator
+from campaign_pipeline.cli.output import AsJson, console, progress_bar, show_json, show_table
+from campaign_pipeline.cli.setup import open_installation
+from campaign_pipeline.core.database import writing
+from campaign_pipeline.core.words import RunState
+from campaign_pipeline.dispatch.account import account
+from campaign_pipeline.operations import control
+from campaign_pipeline.operations.status import campaigns_overview, runs_overview
+
+Reason = Annotated[str, typer.Option(help="Why; it is kept with the change.")]
+
+
+def run(
+    campaign: str,
+    as_of: AsOf = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Run it here through Dagster, and wait for the end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run a campaign. Without --wait it is queued for Dagster (make dev); asking twice for one time is one run.
+
+    Example: campaigns run spring-sale --as-of 2026-03-02T09:00:00Z --wait
+    """
+    installation = open_installation()
+    now = installation.clock()
+    with writing(installation.engine) as connection:
+        load_campaign(connection, campaign)
+        run_id = request_run(connection, campaign, moment(as_of, now), requested_by="cli", at=now)
+        state = run_state(connection, run_id)
+        if state == RunState.FAILED:  # asking again is how a failed run is taken up
+            move_run(connection, run_id, RunState.SCHEDULED, actor=operator(), at=now)
+            state = RunState.SCHEDULED
+    if state in ENDED:
+        if not as_json:
+            console.print(f"{run_id} is {state}: nothing is left to send.")
+    elif wait:
+        from campaign_pipeline.defs.launch import dagster_instance, run_and_wait
+
+        with progress_bar(hidden=as_json), dagster_instance() as instance:
+            run_and_wait(installation, instance, run_id)
+    elif not as_json:
+        queued = " Dagster picks it up (make dev); to run it here: --wait" if state == RunState.SCHEDULED else ""
+        console.print(f"{run_id} is {state}.{queued}")
+    if wait or state in ENDED:
+        counts = account(installation.engine, installation.lake, run_id).counts()
+        if as_json:
+            show_json({"run": run_id, "account": counts})
+        else:
+            show_table(run_id, [counts])
+    elif as_json:
+        show_json({"run": run_id, "state": state})
+
+
+def status(
+    campaign: Annotated[str | None, typer.Argument(help="One campaign's runs; all campaigns if left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show where campaigns are; with a name, each of its runs and what became of its messages.
+
+    Example: campaigns status spring-sale
+    """
+    installation = open_installation()
+    rows = runs_overview(installation, campaign) if campaign else campaigns_overview(installation).to_dicts()
+    if as_json:
+        show_json(rows)
+    elif rows:
+        show_table(campaign or "campaigns", rows)
+    else:
+        console.print("No run yet." if campaign else "No campaign yet. Load some: campaigns apply data/definitions")
+
+
+def pause(campaign: str, reason: Reason = "", as_json: AsJson = False) -> None:
+    """Hold a campaign: nothing more is claimed until it is resumed.
+
+    Example: campaigns pause spring-sale --reason "wrong price in the subject"
+    """
+    _say("paused", control.pause(open_installation(), campaign, actor=operator(), reason=reason), as_json)
+
+
+def resume(campaign: str, as_json: AsJson = False) -> None:
+    """Let a paused campaign go on.
+
+    Example: campaigns resume spring-sale
+    """
+    _say("scheduled", control.resume(open_installation(), campaign, actor=operator()), as_json)
+
+
+def cancel(campaign: str, reason: Reason = "", as_json: AsJson = False) -> None:
+    """End a campaign for good: what was not sent never will be.
+
+    Example: campaigns cancel spring-sale --reason "event called off"
+    """
+    _say("cancelled", control.cancel(open_installation(), campaign, actor=operator(), reason=reason), as_json)
+
+
+def _say(state: str, runs: list[str], as_json: bool) -> None:
+    if as_json:
+        show_json({"state": state, "runs": runs})
+    else:
+        console.print(f"The campaign is {state}; runs: {', '.join(runs) or 'none was active'}.")
+
+
+def register(app: typer.Typer) -> None:
+    for command in (run, status, pause, resume, cancel):
+        app.command()(command)

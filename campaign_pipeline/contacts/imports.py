@@ -1,0 +1,70 @@
+"""Imports in general: what they are known by, what they tell, and that one runs at a time."""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from campaign_pipeline.contacts.mapping import ContactMapping, EventMapping
+from campaign_pipeline.core.errors import InvalidInput
+from campaign_pipeline.core.ids import digest
+from campaign_pipeline.core.tables import imports
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """Counts of rows: read = new + changed + unchanged + repeated + rejected (all 0 but `read` if already imported).
+
+    `repeated`: rows that say again what another row of the file, or an event in the lake, says. `warnings`: what was
+    taken in with a part left out, by kind, such as {"invalid_email": 3}; these are not rejects.
+    """
+
+    import_id: str
+    read: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    repeated: int = 0
+    rejected: int = 0
+    rejects_path: Path | None = None
+    already_imported: bool = False
+    warnings: dict[str, int] = field(default_factory=dict[str, int])
+
+
+def import_id(kind: str, file: Path, mapping: ContactMapping | EventMapping, *how: str) -> str:
+    """A function of the file's bytes, its mapping and how it is read; not of its name."""
+    try:
+        with file.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise InvalidInput(f"{file} cannot be read: {error.strerror}") from None
+    return digest("import", kind, content, mapping.model_dump_json(), *how)
+
+
+def find_import(connection: sa.Connection, identity: str) -> ImportResult | None:
+    """The result of an import that was made before."""
+    query = sa.select(imports.c.rows_read).where(imports.c.import_id == identity)
+    read = connection.execute(query).scalar_one_or_none()
+    return None if read is None else ImportResult(identity, read=read, already_imported=True)
+
+
+def one_at_a_time(connection: sa.Connection) -> None:
+    """Wait for other imports, in this transaction: what is new is decided by what is there."""
+    if connection.dialect.name == "postgresql":  # on SQLite, only one may write anyway
+        connection.execute(sa.text("LOCK TABLE imports IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def record_import(connection: sa.Connection, kind: str, file: Path, result: ImportResult, at: datetime) -> None:
+    connection.execute(
+        sa.insert(imports).values(
+            import_id=result.import_id,
+            kind=kind,
+            source=file.name,
+            rows_read=result.read,
+            rows_accepted=result.read - result.rejected,
+            rows_rejected=result.rejected,
+            imported_at=at,
+        )
+    )

@@ -1,0 +1,36 @@
+"""Reading many rows of the operational database into frames, in bounded pieces."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+Query = sa.Select[*tuple[Any, ...]]
+"""A SELECT of any columns."""
+
+PIECE = 50_000
+KEYS = 10_000
+"""Values bound in one query: below the limits of SQLite (32,766) and PostgreSQL (65,535)."""
+
+
+def stream_frame(connection: sa.Connection, query: Query, schema: Mapping[str, Any]) -> pl.DataFrame:
+    """The query's rows with exactly `schema`; only PIECE rows at a time are held as Python objects."""
+    found = connection.execute(query, execution_options={"yield_per": PIECE})
+    pieces = [pl.DataFrame([tuple(row) for row in piece], dict(schema), orient="row") for piece in found.partitions()]
+    return pl.concat(pieces) if pieces else pl.DataFrame(schema=dict(schema))
+
+
+def frame_for_keys(
+    connection: sa.Connection,
+    query: Query,
+    key: sa.ColumnElement[Any],
+    keys: pl.Series,
+    schema: Mapping[str, Any],
+) -> pl.DataFrame:
+    """The query's rows whose `key` is one of `keys` (each given once), with exactly `schema`."""
+    pieces = [
+        stream_frame(connection, query.where(key.in_(keys.slice(start, KEYS).to_list())), schema)
+        for start in range(0, len(keys), KEYS)
+    ]
+    return pl.concat(pieces) if pieces else pl.DataFrame(schema=dict(schema))

@@ -1,0 +1,1 @@
+"""What every stage stands on: settings, errors, clock, ids, the three stores and the shared words."""

@@ -1,0 +1,56 @@
+"""Identifiers: stable functions of what they name, opaque, ASCII, without personal data."""
+
+import re
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+from campaign_pipeline.core.errors import InvalidInput
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
+"""Names of campaigns, segments, templates and variants: what is safe in Dagster keys and file names."""
+
+RUN_ID = re.compile(r"(?P<campaign>[a-z][a-z0-9_-]{0,49})--(?P<stamp>\d{8}t\d{6}z)")
+
+
+def digest(*parts: str) -> str:
+    """24 hex digits (96 bits) of the parts; parts are length-prefixed, so that they cannot run together."""
+    joined = "".join(f"{len(part)}:{part}" for part in parts)
+    return blake2b(joined.encode(), digest_size=12).hexdigest()
+
+
+def contact_id(external_id: str) -> str:
+    """The opaque id of the contact that the user's system knows as `external_id`."""
+    return digest("contact", external_id)
+
+
+def message_id(run_id: str, contact: str, channel: str, step: int = 0) -> str:
+    """Rendering twice gives the same id: it depends on run, contact, channel and step only."""
+    return digest("message", run_id, contact, channel, str(step))
+
+
+def check_name(kind: str, name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{kind} name {name!r} is not usable",
+            "Use lower-case letters, digits, - and _, starting with a letter, at most 50 characters.",
+        )
+    if "--" in name:
+        raise InvalidInput(
+            f"{kind} name {name!r} contains '--'",
+            "Two dashes separate a campaign from its run.",
+        )
+    return name
+
+
+def run_id(campaign: str, as_of: datetime) -> str:
+    """The partition key of a run: `<campaign>--<YYYYMMDD>t<HHMMSS>z`."""
+    return f"{check_name('campaign', campaign)}--{as_of.astimezone(UTC):%Y%m%dt%H%M%Sz}"
+
+
+def parse_run_id(key: str) -> tuple[str, datetime]:
+    """(campaign, as_of) of a run id; InvalidInput if it is not one."""
+    found = RUN_ID.fullmatch(key)
+    if not found:
+        raise InvalidInput(f"{key!r} is not a run", "A run looks like spring-sale--20260302t090000z.")
+    as_of = datetime.strptime(found["stamp"], "%Y%m%dt%H%M%Sz").replace(tzinfo=UTC)
+    return found["campaign"], as_of

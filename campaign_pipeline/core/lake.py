@@ -1,0 +1,68 @@
+"""The lake: Parquet files under data/lake, one folder an asset, one file a partition.
+
+A partition is there whole or not at all: it is written under a temporary name, synced, and renamed.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import polars as pl
+
+from campaign_pipeline.core.errors import NotFound
+
+
+@dataclass(frozen=True)
+class Lake:
+    root: Path
+
+    def path(self, asset: str, partition: str = "all") -> Path:
+        """`root/asset/partition.parquet`; a partition with two dimensions is written `a/b`."""
+        return self.root / asset / f"{partition}.parquet"
+
+    def exists(self, asset: str, partition: str = "all") -> bool:
+        return self.path(asset, partition).exists()
+
+    def write(self, frame: pl.DataFrame, asset: str, partition: str = "all") -> Path:
+        path = self.path(asset, partition)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+        try:
+            with temporary.open("wb") as file:
+                frame.write_parquet(file, compression="zstd")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.rename(path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return path
+
+    def read(self, asset: str, partition: str = "all") -> pl.DataFrame:
+        path = self.path(asset, partition)
+        if not path.exists():
+            raise NotFound(
+                f"{asset} of {partition} is not in the lake ({path})",
+                f"Materialise {asset} first.",
+            )
+        return pl.read_parquet(path, glob=False)  # a folder's name may hold [ or *
+
+    def partitions(self, asset: str) -> list[str]:
+        """The partitions that are there, sorted; `a/b` for two dimensions."""
+        folder = self.root / asset
+        files = (path.relative_to(folder) for path in folder.rglob("*.parquet") if not path.name.startswith("."))
+        return sorted(str(file.with_suffix("")) for file in files)
+
+    def glob(self, asset: str) -> str:
+        """A pattern over all partitions, for DuckDB's read_parquet."""
+        return str(self.root.resolve() / asset / "**" / "*.parquet")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,157 @@
+"""All settings, read in one place: environment variables `CAMPAIGN_*`, then a `.env` file, then defaults.
+
+Defaults talk to the local sandbox and nothing else. `docs/settings.md` documents each field and a
+test keeps it complete.
+"""
+
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from campaign_pipeline.core.clock import Clock, shifted
+from campaign_pipeline.core.errors import InvalidInput, Refused
+
+SANDBOX_SECRET = SecretStr("sandbox-secret-not-for-production")
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="CAMPAIGN_", env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str = Field(
+        "",
+        description="SQLAlchemy URL of the operational database; empty: SQLite in data_dir.",
+    )
+    data_dir: Path = Field(
+        Path("data"),
+        description="Folder of everything generated: lake, warehouse, inbox.",
+    )
+    definitions_dir: Path = Field(Path("data/definitions"), description="Campaign, segment and template files.")
+
+    live_sending: bool = Field(False, description="Off: no request goes anywhere but to loopback.")
+    twilio_base_url: str = Field(
+        "http://127.0.0.1:8990",
+        description="Where the Twilio API is; live: https://api.twilio.com.",
+    )
+    twilio_account_sid: str = Field("AC" + "0" * 32, description="Twilio account SID.")
+    twilio_auth_token: SecretStr = Field(SANDBOX_SECRET, description="Twilio auth token; also verifies its webhooks.")
+    twilio_from: str = Field("+15005550006", description="Sender of SMS: an E.164 number.")
+    whatsapp_from: str = Field("+15005550007", description="Sender of WhatsApp messages: an E.164 number.")
+    twilio_concurrency: int = Field(8, ge=1, le=64, description="Twilio requests under way at once in a worker.")
+    twilio_batch_size: int = Field(
+        50,
+        ge=1,
+        le=1000,
+        description="Twilio messages claimed together: the bound of doubt.",
+    )
+    sendgrid_base_url: str = Field(
+        "http://127.0.0.1:8990",
+        description="Where the SendGrid API is; live: https://api.sendgrid.com.",
+    )
+    sendgrid_api_key: SecretStr = Field(SANDBOX_SECRET, description="SendGrid API key.")
+    sendgrid_webhook_public_key: str = Field("", description="Base64 public key that signs SendGrid's event posts.")
+    sendgrid_batch_size: int = Field(
+        500,
+        ge=1,
+        le=1000,
+        description="Recipients in one SendGrid request: the bound of doubt.",
+    )
+    email_from: str = Field("news@example.com", description="Sender address of e-mails.")
+    email_from_name: str = Field("Example Shop", description="Sender name of e-mails.")
+    request_timeout_seconds: float = Field(15.0, gt=0, description="Bound on every request to a provider.")
+
+    public_url: str = Field(
+        "http://127.0.0.1:8991",
+        description="Where contacts and providers reach the event receiver.",
+    )
+    link_secret: SecretStr = Field(SANDBOX_SECRET, description="Key that signs unsubscribe links.")
+    default_region: str = Field(
+        "US",
+        pattern="^[A-Z]{2}$",
+        description="Region of phone numbers without a country code.",
+    )
+    clock_offset_seconds: float = Field(
+        0.0,
+        description="Rehearse another time: shifts the product's clock. Refused with live sending.",
+    )
+
+    @model_validator(mode="after")
+    def _safe_for_live_sending(self) -> "Settings":
+        if not self.live_sending:
+            return self
+        unsafe = [
+            f"CAMPAIGN_{name.upper()}"
+            for name in ("twilio_auth_token", "sendgrid_api_key", "link_secret")
+            if getattr(self, name) == SANDBOX_SECRET
+        ]
+        if self.clock_offset_seconds:
+            unsafe.append("CAMPAIGN_CLOCK_OFFSET_SECONDS")
+        if unsafe:
+            raise ValueError(f"live sending needs real values for {', '.join(unsafe)}")
+        return self
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'campaigns.db'}"
+
+    @property
+    def lake_dir(self) -> Path:
+        return self.data_dir / "lake"
+
+    @property
+    def inbox_dir(self) -> Path:
+        return self.data_dir / "inbox"
+
+    @property
+    def warehouse_path(self) -> Path:
+        return self.data_dir / "warehouse.duckdb"
+
+    @property
+    def sandbox_dir(self) -> Path:
+        return self.data_dir / "sandbox"
+
+    @property
+    def sendgrid_public_key(self) -> str:
+        """The key that verifies SendGrid's event posts: the configured one, or the local sandbox's; empty: none."""
+        if self.sendgrid_webhook_public_key or self.live_sending:
+            return self.sendgrid_webhook_public_key
+        file = self.sandbox_dir / "webhook_public_key.txt"
+        return file.read_text().strip() if file.exists() else ""
+
+    @cached_property
+    def clock(self) -> Clock:
+        return shifted(self.clock_offset_seconds)
+
+    def provider_url(self, url: str) -> str:
+        """`url` if a request may go there now, else Refused: without live sending, loopback only."""
+        host = urlsplit(url).hostname or ""
+        if self.live_sending or is_loopback(host):
+            return url.rstrip("/")
+        raise Refused(
+            f"live sending is off, so nothing is sent to {host!r}",
+            "Point the provider's base URL at the sandbox (campaigns sandbox), or set CAMPAIGN_LIVE_SENDING=true.",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings() -> Settings:
+    """The settings of this process; InvalidInput names the variable that is wrong."""
+    try:
+        return Settings()  # pyright: ignore[reportCallIssue]  (fields come from the environment)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "CAMPAIGN_" + "_".join(str(part) for part in first["loc"]).upper() if first["loc"] else "settings"
+        raise InvalidInput(
+            f"{name}: {first['msg'].removeprefix('Value error, ')}", "See docs/settings.md, or run: campaigns doctor"
+        ) from None

@@ -1,0 +1,43 @@
+"""The operational database, as SQLAlchemy Core tables on one metadata; one file a concern.
+
+They live in `core`, because earlier stages read what later ones write (a freeze reads past sends),
+while imports run one way only. Times are UTC; `sql/migrations` builds exactly these tables (a test
+compares the two on SQLite and PostgreSQL).
+"""
+
+from campaign_pipeline.core.tables.base import metadata
+from campaign_pipeline.core.tables.campaigns import (
+    campaign_versions,
+    campaigns,
+    runs,
+    state_changes,
+)
+from campaign_pipeline.core.tables.contacts import (
+    consents,
+    contacts,
+    imports,
+    suppressions,
+)
+from campaign_pipeline.core.tables.dispatch import claims, outcomes, plans
+from campaign_pipeline.core.tables.events import experiments, inbox_cursors
+from campaign_pipeline.core.tables.messages import template_versions
+from campaign_pipeline.core.tables.segments import segment_versions
+
+__all__ = [
+    "campaign_versions",
+    "campaigns",
+    "claims",
+    "consents",
+    "contacts",
+    "experiments",
+    "imports",
+    "inbox_cursors",
+    "metadata",
+    "outcomes",
+    "plans",
+    "runs",
+    "segment_versions",
+    "state_changes",
+    "suppressions",
+    "template_versions",
+]

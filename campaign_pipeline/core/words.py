@@ -1,0 +1,93 @@
+"""The field's words that cross stage borders, as enums: one comment a member, no synonyms.
+
+Values are what is written in tables, Parquet files and JSON.
+"""
+
+from enum import StrEnum
+
+
+class Channel(StrEnum):
+    """How a contact is reached."""
+
+    EMAIL = "email"
+    SMS = "sms"
+    WHATSAPP = "whatsapp"
+
+
+class ConsentState(StrEnum):
+    """What a contact said about one channel and purpose; the newest entry counts."""
+
+    GRANTED = "granted"
+    WITHDRAWN = "withdrawn"
+
+
+class SuppressionReason(StrEnum):
+    """Why an address must not be sent to."""
+
+    UNSUBSCRIBED = "unsubscribed"  # used an unsubscribe link or header
+    OPTED_OUT = "opted_out"  # answered STOP, or the carrier reports an opt-out
+    COMPLAINED = "complained"  # reported the message as spam
+    HARD_BOUNCE = "hard_bounce"  # the address does not exist
+    MANUAL = "manual"  # put there by an operator
+
+
+class AudienceStatus(StrEnum):
+    """What the freeze decided for each contact of the segment."""
+
+    PLANNED = "planned"  # gets a message
+    HELD_OUT = "held_out"  # in the holdout: deliberately not sent to
+    NO_ADDRESS = "no_address"  # has no valid address for the channel
+    NO_CONSENT = "no_consent"  # did not grant consent for channel and purpose
+    SUPPRESSED = "suppressed"  # the address is suppressed; the reason says why
+    DUPLICATE_ADDRESS = "duplicate_address"  # another contact of the run has the same address
+
+
+class Outcome(StrEnum):
+    """What became of one attempt to send one message, as the ledger records it."""
+
+    ACCEPTED = "accepted"  # the provider took it
+    REJECTED = "rejected"  # the provider refused it for good
+    NOT_SENT = "not_sent"  # it certainly never reached the provider; may be tried again
+    THROTTLED = "throttled"  # the provider said "later"; may be tried again
+    IN_DOUBT = "in_doubt"  # nobody knows; never resent blindly
+    SUPPRESSED = "suppressed"  # the address was suppressed after the freeze
+    EXPIRED = "expired"  # its deadline passed before it was sent
+    CANCELLED = "cancelled"  # the run was cancelled before it was sent
+    UNKNOWN = "unknown"  # a doubt that could not be resolved within the campaign's window
+
+
+RETRYABLE = frozenset({Outcome.NOT_SENT, Outcome.THROTTLED})
+"""Outcomes after which the next attempt is safe."""
+
+
+class EventType(StrEnum):
+    """What happened to a message after it was accepted (PROVIDERS lifecycle + engagement)."""
+
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    DEFERRED = "deferred"
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+    UNDELIVERED = "undelivered"  # bounced; the class says hard or soft
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    REPLIED = "replied"
+    UNSUBSCRIBED = "unsubscribed"
+    RESUBSCRIBED = "resubscribed"
+    COMPLAINED = "complained"
+    UNKNOWN = "unknown"  # a type we do not know: kept with its raw payload
+
+
+class RunState(StrEnum):
+    """Where a campaign or one of its runs is in its life; transitions in campaigns/life_cycle.py."""
+
+    DRAFT = "draft"  # defined, nothing is due
+    SCHEDULED = "scheduled"  # due at a known time, or waiting to be picked up
+    RUNNING = "running"  # its audience is being frozen, rendered or sent
+    PAUSED = "paused"  # an operator holds it; nothing new is claimed
+    COMPLETED = "completed"  # every planned message is accounted for
+    CANCELLED = "cancelled"  # an operator ended it; what was not sent never will be
+    FAILED = "failed"  # it stopped on an error; running it again takes up what is left

@@ -1,0 +1,211 @@
+"""What happens by itself: due campaigns start, new events flow through to results, failures are recorded.
+
+What follows what is one pure function, `follow_ups`, so that the sensors here and a command that
+waits (`launch`) do the same.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from campaign_pipeline.campaigns.schedule import due_runs
+from campaign_pipeline.campaigns.store import request_run
+from campaign_pipeline.core.database import writing
+from campaign_pipeline.core.settings import load_settings
+from campaign_pipeline.defs.events import TOUCHED_DAYS, TOUCHED_RUNS
+from campaign_pipeline.defs.partitions import campaign_runs, days, run_day
+from campaign_pipeline.events.ingest import pending_bytes
+from campaign_pipeline.operations.installation import Installation
+from campaign_pipeline.operations.runs import mark_failed, running_runs, waiting_runs
+
+EVERY_REPEAT_IS_WHOLE = {"dagster/retry_strategy": "ALL_STEPS"}
+"""Resuming from a failure can skip work and say SUCCESS; the ledger makes the whole repeat safe."""
+
+
+_job = partial(dg.define_asset_job, tags=EVERY_REPEAT_IS_WHOLE, executor_def=dg.in_process_executor)
+
+run_campaign = _job(
+    "run_campaign",
+    ["contact_snapshot", "segment_members", "audience", "messages", "dispatch"],
+    description="One run of a campaign: freeze its audience, render its messages, send what is not sent yet.",
+)
+take_in_events = _job(
+    "take_in_events", ["received_events"], description="Normalise what the inbox received since the last time."
+)
+update_day = _job("update_day", ["delivery_events"], description="Write the events of one day anew.")
+measure_run = _job(
+    "measure_run",
+    ["message_facts", "campaign_metrics"],
+    description="Facts and metrics of one run.",
+)
+compare_variants = _job(
+    "compare_variants", ["ab_results"], description="The A/B result of one run as it stood at the end of one day."
+)
+publish_results = _job(
+    "publish_results",
+    ["campaign_report", "warehouse"],
+    description="The report of one run, and the warehouse.",
+)
+JOBS = [run_campaign, take_in_events, update_day, measure_run, compare_variants, publish_results]
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+TAKE_UP_SECONDS = 300
+"""How often a campaign's run that is not finished is taken up again."""
+
+DAYS_TAG, RUNS_TAG = "campaigns/days", "campaigns/runs"
+FOLLOWED_TAG = "campaigns/followed"
+"""On a Dagster run whose starter sees to the follow-ups itself: the sensors leave them to it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A job to run next, with its partition and what it must hand on."""
+
+    job: str
+    partition: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def name(self) -> str:
+        return f"{self.job}:{self.partition}" if self.partition else self.job
+
+
+def after_events(touched_days: Iterable[str], touched_runs: Iterable[str]) -> list[Request]:
+    """The days to write anew when events came in; the last of them goes on to the runs that were touched."""
+    *others, last = sorted(set(touched_days) & set(days.get_partition_keys())) or [""]
+    if not last:
+        return []
+    tags = {DAYS_TAG: ",".join([*others, last]), RUNS_TAG: ",".join(sorted(touched_runs))}
+    return [*(Request(update_day.name, day) for day in others), Request(update_day.name, last, tags)]
+
+
+def follow_ups(job: str, partition: str | None, tags: Mapping[str, str]) -> list[Request]:
+    """What to run once `job` has succeeded: day -> facts of the touched runs -> their results by day -> publish."""
+    touched_days = [day for day in tags.get(DAYS_TAG, "").split(",") if day]
+    touched_runs = [run for run in tags.get(RUNS_TAG, "").split(",") if run]
+    if job == update_day.name:
+        return [Request(measure_run.name, run, {DAYS_TAG: tags[DAYS_TAG]}) for run in touched_runs]
+    if job == measure_run.name and partition:
+        *others, last = touched_days or [""]
+        requests = [Request(compare_variants.name, str(run_day(partition, day))) for day in others]
+        if last:
+            requests.append(Request(compare_variants.name, str(run_day(partition, last)), {RUNS_TAG: partition}))
+        return requests
+    if job == compare_variants.name:
+        return [Request(publish_results.name, run) for run in touched_runs]
+    return []
+
+
+def _installation() -> Installation:
+    opened = Installation(load_settings())
+    opened.require_schema()
+    return opened
+
+
+@dg.sensor(jobs=[run_campaign], minimum_interval_seconds=10, default_status=dg.DefaultSensorStatus.RUNNING)
+def due_campaigns(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Start the runs that schedules ask for, those that somebody requested, and take up those that were left behind."""
+    installation = _installation()
+    with writing(installation.engine) as connection:
+        now = installation.clock()
+        for due in due_runs(connection, now):
+            request_run(connection, due.campaign, due.as_of, requested_by="schedule", at=now)
+    keys = {run: f"{run}:{change}" for run, change in waiting_runs(installation).items()}
+    # A run whose process died, or with messages that were not due or in flight then, is taken up again.
+    again = int(now.timestamp() // TAKE_UP_SECONDS)
+    keys |= {run: f"{run}:again:{again}" for run in running_runs(installation) - _under_way(context.instance)}
+    if not keys:
+        return dg.SkipReason("No campaign is due.")
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=key, job_name=run_campaign.name, partition_key=run) for run, key in keys.items()
+        ],
+        dynamic_partitions_requests=[campaign_runs.build_add_request(list(keys))],
+    )
+
+
+def _under_way(instance: dg.DagsterInstance) -> set[str]:
+    """Runs of campaigns that Dagster is busy with, or is about to be."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=run_campaign.name, statuses=UNFINISHED))
+    return {run.tags["dagster/partition"] for run in runs if "dagster/partition" in run.tags}
+
+
+@dg.sensor(job=take_in_events, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+def new_events(_context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Take in what the event receiver wrote to the inbox."""
+    installation = _installation()
+    position, pending = pending_bytes(installation.engine, installation.settings.inbox_dir)
+    if not pending:
+        return dg.SkipReason("The inbox holds nothing new.")
+    # The minute is part of the key, so that a take-in that failed is tried again though nothing new arrived.
+    return dg.RunRequest(run_key=f"inbox:{position + pending}:{installation.clock():%Y%m%d%H%M}")
+
+
+@dg.asset_sensor(
+    asset_key=dg.AssetKey("received_events"),
+    jobs=[update_day],
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def touched_days(context: dg.SensorEvaluationContext, event: dg.EventLogEntry) -> Iterator[dg.RunRequest]:
+    """Write the days anew that received events belong to, late ones included."""
+    taken_in_by = context.instance.get_run_by_id(event.run_id)
+    if taken_in_by and FOLLOWED_TAG in taken_in_by.tags:
+        return
+    metadata = event.asset_materialization.metadata if event.asset_materialization else {}
+    requests = after_events(_listed(metadata, TOUCHED_DAYS), _listed(metadata, TOUCHED_RUNS))
+    yield from (_run_request(request, cause=event.run_id) for request in requests)
+
+
+def _listed(metadata: Mapping[str, dg.MetadataValue[Any]], key: str) -> list[str]:
+    value = metadata[key].value if key in metadata else []
+    assert isinstance(value, list)
+    return [str(item) for item in value]
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS,
+    monitored_jobs=[update_day, measure_run, compare_variants],
+    request_jobs=[measure_run, compare_variants, publish_results],
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def results_follow_events(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest]:
+    """Facts, results and reports follow the days that changed."""
+    finished = context.dagster_run
+    if FOLLOWED_TAG in finished.tags:
+        return
+    partition = finished.tags.get("dagster/partition")
+    requests = follow_ups(finished.job_name, partition, finished.tags)
+    yield from (_run_request(request, cause=finished.run_id) for request in requests)
+
+
+def _run_request(request: Request, cause: str) -> dg.RunRequest:
+    return dg.RunRequest(
+        run_key=f"{cause}:{request.name}",
+        job_name=request.job,
+        partition_key=request.partition,
+        tags=dict(request.tags),
+    )
+
+
+@dg.run_failure_sensor(
+    monitored_jobs=[run_campaign], minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING
+)
+def failed_campaigns(context: dg.RunFailureSensorContext) -> None:
+    """Mark the campaign's run as failed, with the reason, however its process ended."""
+    partition = context.dagster_run.tags.get("dagster/partition")
+    if partition:
+        mark_failed(_installation(), partition, context.failure_event.message or "its process ended")
+
+
+SENSORS = [due_campaigns, new_events, touched_days, results_follow_events, failed_campaigns]

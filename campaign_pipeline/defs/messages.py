@@ -1,0 +1,42 @@
+"""Messages: every planned contact's message, rendered once and cut into batches."""
+
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from campaign_pipeline.core.words import Channel
+from campaign_pipeline.defs.partitions import campaign_runs
+from campaign_pipeline.defs.presentation import Materialised, code, table
+from campaign_pipeline.operations.installation import Installation
+from campaign_pipeline.operations.runs import preview_messages, write_messages
+
+
+@dg.asset(
+    group_name="messages",
+    kinds={"jinja2", "parquet"},
+    partitions_def=campaign_runs,
+    deps=["audience"],
+    owners=["team:marketing"],
+)
+def messages(context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]) -> Materialised:
+    """One rendered message a planned contact, numbered and cut into the batches that will be sent."""
+    run, rendered = write_messages(installation, context.partition_key)
+    metadata: dict[str, Any] = {
+        "dagster/row_count": rendered.height,
+        "batches": rendered.get_column("batch_no").n_unique(),
+        "by_variant": table(rendered.group_by("variant").agg(messages=pl.len()).sort("variant")),
+        "preview": dg.MetadataValue.md(_preview(preview_messages(installation, run))),
+    }
+    if run.campaign.channel == Channel.SMS:
+        metadata["sms_parts"] = int(rendered.get_column("sms_parts").sum())
+    return Materialised(metadata=metadata)
+
+
+def _preview(variants: dict[str, dict[str, str]]) -> str:
+    """What a made-up contact would get, by variant and part."""
+    pages: list[str] = []
+    for variant, parts in variants.items():
+        shown = (f"**{part}**\n\n{code(text)}" for part, text in parts.items())
+        pages.append(f"### {variant} (to a made-up contact)\n\n" + "\n\n".join(shown))
+    return "\n\n".join(pages)

@@ -1,0 +1,25 @@
+"""The partitions: a run of a campaign, a day of events, and a run at a day."""
+
+from datetime import date
+
+import dagster as dg
+
+FIRST_DAY = date(2020, 1, 1)
+"""Events before this day are kept in the lake, but have no partition."""
+
+DAYS_AHEAD = 3
+"""Days after today with a partition: a provider's clock may be ahead, a rehearsal's certainly is."""
+
+campaign_runs = dg.DynamicPartitionsDefinition(name="campaign_run")
+days = dg.DailyPartitionsDefinition(start_date=FIRST_DAY.isoformat(), end_offset=DAYS_AHEAD)
+run_days = dg.MultiPartitionsDefinition({"campaign_run": campaign_runs, "date": days})
+
+
+def run_day(run_id: str, day: str) -> dg.MultiPartitionKey:
+    return dg.MultiPartitionKey({"campaign_run": run_id, "date": day})
+
+
+def split_run_day(key: str) -> tuple[str, str]:
+    """(run_id, day) of a partition key of `run_days`."""
+    keys = run_days.get_partition_key_from_str(key).keys_by_dimension
+    return keys["campaign_run"], keys["date"]

@@ -1,0 +1,137 @@
+"""The account of a run: every contact of its audience and every planned message in exactly one place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+import sqlalchemy as sa
+
+from campaign_pipeline.campaigns.life_cycle import run_state
+from campaign_pipeline.core.database import reading
+from campaign_pipeline.core.errors import Inconsistent
+from campaign_pipeline.core.lake import Lake
+from campaign_pipeline.core.tables import plans
+from campaign_pipeline.core.words import AudienceStatus, Outcome, RunState
+from campaign_pipeline.dispatch import ledger
+from campaign_pipeline.dispatch.batches import BatchFile
+from campaign_pipeline.dispatch.states import IN_FLIGHT, OPEN, in_flight, states
+
+
+@dataclass(frozen=True)
+class RunAccount:
+    """Counts of one run; `messages` are by state: planned (not claimed yet), in_flight, or a words.Outcome."""
+
+    run_id: str
+    state: RunState
+    audience: Mapping[str, int]  # contacts by words.AudienceStatus
+    messages: Mapping[str, int]
+
+    @property
+    def planned(self) -> int:
+        """Messages that the run set out to send."""
+        return sum(self.messages.values())
+
+    @property
+    def pending(self) -> int:
+        """Messages that may still be sent: not claimed yet, or to be tried again."""
+        return sum(count for state, count in self.messages.items() if state in OPEN)
+
+    @property
+    def in_doubt(self) -> int:
+        return self.messages.get(Outcome.IN_DOUBT, 0)
+
+    @property
+    def in_flight(self) -> int:
+        return self.messages.get(IN_FLIGHT, 0)
+
+    def counts(self) -> dict[str, int]:
+        """Contacts that were left out, and messages, by word: adds up to the audience."""
+        left_out = {
+            (f"{status}_before" if status == AudienceStatus.SUPPRESSED else status): count
+            for status, count in self.audience.items()
+            if status != AudienceStatus.PLANNED
+        }
+        sent = {state: count for state, count in self.messages.items() if state not in OPEN}
+        return {**sent, "pending": self.pending, **left_out}
+
+    def as_frame(self) -> pl.DataFrame:
+        """Columns what (String), count (Int64): `counts`, largest first."""
+        rows = sorted(self.counts().items(), key=lambda item: (-item[1], item[0]))
+        return pl.DataFrame(rows, schema={"what": pl.String, "count": pl.Int64}, orient="row")
+
+
+def account(engine: sa.Engine, lake: Lake, run_id: str, now: datetime | None = None) -> RunAccount:
+    """The run's account. Inconsistent if it does not add up or the ledger does not fit the plan (see `verify`).
+
+    Before the run was planned, `messages` is empty. Without `now` nothing counts as in flight: only in doubt.
+    """
+    file = BatchFile(lake, run_id)
+    with reading(engine) as connection:
+        state = run_state(connection, run_id)
+        plan = connection.execute(sa.select(plans).where(plans.c.run_id == run_id)).one_or_none()
+        claims, outcomes = ledger.read_claims(connection, run_id), ledger.read_outcomes(connection, run_id)
+    statuses = _counted(lake.read("audience", run_id), "status") if lake.exists("audience", run_id) else {}
+    if plan is None:
+        if claims.height or outcomes.height:
+            raise Inconsistent(f"{run_id} has {claims.height} claims in the ledger but no plan")
+        return RunAccount(run_id, state, statuses, {})
+    index = file.index()
+    verify(run_id, plan.messages, plan.batches, index, claims, outcomes)
+    where = states(index, claims, outcomes)
+    found = RunAccount(run_id, state, statuses, _counted(in_flight(where, claims, now) if now else where, "state"))
+    check_account(found, plan.messages)
+    return found
+
+
+def check_account(found: RunAccount, planned: int) -> None:
+    """Inconsistent unless the account adds up to the plan and to the audience."""
+    if found.planned != planned:
+        raise Inconsistent(f"{found.run_id}: {planned} messages were planned, {found.planned} are accounted for")
+    in_audience = found.audience.get(AudienceStatus.PLANNED, 0)
+    if found.audience and in_audience != planned:
+        raise Inconsistent(f"{found.run_id}: the audience plans {in_audience} messages, the ledger {planned}")
+
+
+def verify(
+    run_id: str, messages: int, batches: int, index: pl.DataFrame, claims: pl.DataFrame, outcomes: pl.DataFrame
+) -> None:
+    """Inconsistent unless plan (`messages`, `batches`), batch file (`index`) and ledger fit together."""
+    numbers = index.get_column("message_no").sort()
+    problems = {
+        "the batch file does not hold the messages that were planned": index.height != messages,
+        "messages are not numbered from 0 without gaps": numbers.to_list() != list(range(index.height)),
+        "message ids are not unique": index.get_column("message_id").n_unique() != index.height,
+        "the batch file does not hold the batches that were planned": index["batch_no"].n_unique() != batches,
+        "batches were claimed that do not exist": bool(claims.join(index, on="batch_no", how="anti").height),
+        "messages have outcomes that do not exist": bool(outcomes.join(index, on="message_no", how="anti").height),
+        "outcomes were recorded that nobody claimed": bool(_unclaimed(index, claims, outcomes)),
+        "messages were accepted twice": bool(_accepted_twice(outcomes)),
+    }
+    if found := [problem for problem, is_there in problems.items() if is_there]:
+        raise Inconsistent(f"{run_id}: {'; '.join(found)}", "Do not send: compare ledger, batch file and plan first.")
+
+
+def _unclaimed(index: pl.DataFrame, claims: pl.DataFrame, outcomes: pl.DataFrame) -> int:
+    of_batches = outcomes.select("message_no", "attempt").join(index.select("message_no", "batch_no"), on="message_no")
+    return of_batches.join(claims, on=["batch_no", "attempt"], how="anti").height
+
+
+def _accepted_twice(outcomes: pl.DataFrame) -> int:
+    """Messages with two accepted attempts, unless a policy or a person wanted the repeat."""
+    accepted = outcomes.filter(pl.col("outcome") == Outcome.ACCEPTED.value).unique(["message_no", "attempt"])
+    wanted = outcomes.filter(
+        (pl.col("outcome") == Outcome.NOT_SENT.value)
+        & pl.col("source").is_in([ledger.Source.POLICY.value, ledger.Source.OPERATOR.value])
+    )
+    return (
+        accepted.join(wanted, on=["message_no", "attempt"], how="anti")
+        .group_by("message_no")
+        .len()
+        .filter(pl.col("len") > 1)
+        .height
+    )
+
+
+def _counted(frame: pl.DataFrame, column: str) -> dict[str, int]:
+    return dict(frame.group_by(column).len().sort("len", column, descending=[True, False]).iter_rows())

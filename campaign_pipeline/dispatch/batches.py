@@ -1,0 +1,64 @@
+"""The batch file of a run, as the worker needs it: an index of what there is, and the messages of some batches."""
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from campaign_pipeline.core.errors import Inconsistent, NotFound
+from campaign_pipeline.core.ids import parse_run_id
+from campaign_pipeline.core.lake import Lake
+from campaign_pipeline.dispatch.channels.base import Batch, Message
+from campaign_pipeline.messages.skeletons import MessageSkeleton, read_skeletons
+
+
+@dataclass(frozen=True)
+class BatchFile:
+    lake: Lake
+    run_id: str
+
+    def content_hash(self) -> str:
+        """24 hex digits of SHA-256 over the messages' file, byte for byte."""
+        with self._path().open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:24]
+
+    def index(self) -> pl.DataFrame:
+        """Columns message_no, batch_no, message_id, send_at: a row a message."""
+        path = self._path()
+        return pl.read_parquet(path, columns=["message_no", "batch_no", "message_id", "send_at"])
+
+    def _path(self) -> Path:
+        path = self.lake.path("messages", self.run_id)
+        if not path.exists():
+            raise NotFound(f"the messages of {self.run_id} are not in the lake", "Materialise messages first.")
+        return path
+
+    def load(self, batches: Collection[int]) -> pl.DataFrame:
+        """The whole rows of these batches."""
+        lowest, highest = min(batches), max(batches)
+        between = pl.col("batch_no").is_between(lowest, highest)  # row groups outside are not read
+        return pl.scan_parquet(self.lake.path("messages", self.run_id)).filter(between).collect()
+
+    def batch(self, rows: pl.DataFrame, batch_no: int, attempt: int, messages: Collection[int]) -> Batch:
+        """The batch out of loaded `rows`, with only the given messages."""
+        chosen = rows.filter((pl.col("batch_no") == batch_no) & pl.col("message_no").is_in(list(messages)))
+        variants: list[str] = chosen.get_column("variant").unique().to_list()
+        if len(variants) != 1:
+            raise Inconsistent(f"{self.run_id}: batch {batch_no} holds {len(variants)} variants, not one")
+        return Batch(
+            run_id=self.run_id,
+            campaign=parse_run_id(self.run_id)[0],
+            variant=variants[0],
+            batch_no=batch_no,
+            attempt=attempt,
+            skeleton=self.skeletons[variants[0]],
+            messages=tuple(Message(*row) for row in chosen.select(Message._fields).iter_rows()),
+        )
+
+    @cached_property
+    def skeletons(self) -> dict[str, MessageSkeleton]:
+        """By variant."""
+        return read_skeletons(self.lake.read("skeletons", self.run_id))

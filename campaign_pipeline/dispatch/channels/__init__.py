@@ -1,0 +1,16 @@
+"""Channels: one file a provider, behind one protocol (base.py). docs/adding-a-channel.md is the recipe."""
+
+from campaign_pipeline.core.settings import Settings
+from campaign_pipeline.core.words import Channel as ChannelName
+from campaign_pipeline.dispatch.channels.base import Channel
+
+
+def open_channel(name: ChannelName, settings: Settings) -> Channel:
+    """The channel, ready to send, as a context manager. Refused: its URL is not loopback and live sending is off."""
+    if name == ChannelName.EMAIL:  # the SDKs take a second to import: only who sends pays for it
+        from campaign_pipeline.dispatch.channels.sendgrid import SendGrid
+
+        return SendGrid(settings)
+    from campaign_pipeline.dispatch.channels.twilio import Twilio
+
+    return Twilio(name, settings)

@@ -1,0 +1,154 @@
+"""One batch through claim, send and outcome: the protocol that keeps a message from leaving twice.
+
+1. Who must not be written to any more is left out and the batch is claimed, in one durable transaction.
+2. The channel sends, once.
+3. The outcomes are appended. A crash between 1 and 3 leaves a claim without outcomes: in doubt, never resent.
+4. What was certainly not processed gets another attempt, from 1.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from campaign_pipeline.contacts.suppression import Suppression, comparable, suppress
+from campaign_pipeline.core.clock import Clock
+from campaign_pipeline.core.database import writing
+from campaign_pipeline.core.errors import Halted
+from campaign_pipeline.core.words import RETRYABLE, Outcome, RunState
+from campaign_pipeline.dispatch import ledger
+from campaign_pipeline.dispatch.channels.base import Batch, Channel, Result
+from campaign_pipeline.dispatch.ledger import OutcomeRow, Source
+from campaign_pipeline.dispatch.outcomes import HALTING, SUPPRESSES, VERDICTS, Action, Kind
+from campaign_pipeline.dispatch.patience import Patience
+
+HINTS = {
+    Action.HALT_CHANNEL: "Check the provider's credentials and sender (campaigns doctor), then run it again: "
+    "it takes up what is left.",
+    Action.HALT_CAMPAIGN: "Mend it at the provider and run it again, or cancel this run and correct the template: "
+    "the messages of a run never change.",
+}
+
+NO_PAUSE = frozenset({Kind.HELD_BACK, Kind.TOO_LARGE, Kind.ACCEPTED})
+"""Kinds after which the next attempt need not wait."""
+
+
+@dataclass
+class Sender:
+    """Sends batches of one run through one channel; several threads may use it at once."""
+
+    engine: sa.Engine
+    channel: Channel
+    worker: str
+    clock: Clock
+    deadline: datetime | None
+    suppressed: Callable[[], Collection[str]]
+    stopped: Callable[[], RunState | None]
+    patience: Patience
+    ended_by: RunState | Outcome | None = None  # why nothing more is claimed: paused, cancelled, expired
+    halted: Halted | None = None
+    counts: Counter[Outcome] = field(default_factory=Counter[Outcome])  # final outcomes of this call
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def send(self, batch: Batch) -> None:
+        """Send the batch until nothing of it may be tried again now. Raises Halted."""
+        size, failures = self.channel.capabilities.max_batch, 0
+        while batch.messages and not self.over():
+            left_out = self._suppressed_since(batch)
+            if not ledger.claim(
+                self.engine, batch.run_id, batch.batch_no, batch.attempt, self.worker, self.clock(), left_out
+            ):
+                return  # another worker has it
+            self._count(Outcome.SUPPRESSED for _ in left_out)
+            batch = batch.only({m.message_no for m in batch.messages} - {row.message_no for row in left_out})
+            results = self._through_the_channel(batch, size)
+            self._record(batch, results)
+            again = [r for r in results if r.outcome in RETRYABLE and r.action in (Action.RETRY, Action.SPLIT)]
+            if any(result.action == Action.SPLIT for result in again):
+                size = max(1, min(size, len(batch.messages)) // 2)
+            failures = 0 if len(again) < len(results) else failures + 1
+            batch = replace(batch, attempt=batch.attempt + 1).only({result.message_no for result in again})
+            if not all(result.kind in NO_PAUSE for result in again):
+                pause = self.patience.pause(max(failures, 1), max(result.retry_after for result in again))
+                if pause is None:
+                    return
+                self.patience.sleep(pause)
+
+    def over(self) -> bool:
+        """Whether nothing more may be claimed: looked at before each claim."""
+        if self.halted or self.ended_by:
+            return True
+        if self.deadline and self.clock() > self.deadline:
+            self.ended_by = Outcome.EXPIRED
+        else:
+            self.ended_by = self.stopped()
+        return self.ended_by is not None
+
+    def leave_out(self, run_id: str, batch_no: int, attempt: int, messages: Sequence[int], outcome: Outcome) -> None:
+        """End messages that will not be sent any more; a no-op if another worker has just claimed their batch."""
+        rows = [self._policy_row(run_id, message_no, attempt, outcome, outcome.value) for message_no in messages]
+        if ledger.claim(self.engine, run_id, batch_no, attempt, self.worker, self.clock(), rows):
+            self._count(outcome for _ in rows)
+
+    def _suppressed_since(self, batch: Batch) -> list[OutcomeRow]:
+        suppressed = self.suppressed()
+        return [
+            self._policy_row(batch.run_id, message.message_no, batch.attempt, Outcome.SUPPRESSED, "suppressed")
+            for message in batch.messages
+            if message.address in suppressed or comparable(self.channel.name, message.address) in suppressed
+        ]
+
+    def _policy_row(self, run_id: str, message_no: int, attempt: int, outcome: Outcome, code: str) -> OutcomeRow:
+        return OutcomeRow(run_id, message_no, attempt, Source.POLICY, outcome, code, "", self.clock())
+
+    def _through_the_channel(self, batch: Batch, size: int) -> list[Result]:
+        """One result a message; what the channel forgot is in doubt."""
+        results: dict[int, Result] = {}
+        for piece in batch.pieces(size):
+            if any(result.action in HALTING for result in results.values()):
+                results |= {m.message_no: Result(m.message_no, Kind.HELD_BACK, "held_back") for m in piece.messages}
+            else:
+                results |= {result.message_no: result for result in self.channel.send(piece)}
+        forgotten = ((m.message_no, Result(m.message_no, Kind.NO_ANSWER, "no_result")) for m in batch.messages)
+        return list((dict(forgotten) | results).values())
+
+    def _record(self, batch: Batch, results: Sequence[Result]) -> None:
+        now = self.clock()
+        rows = [
+            OutcomeRow(batch.run_id, r.message_no, batch.attempt, Source.SEND, r.outcome, r.code, r.provider_id, now)
+            for r in results
+        ]
+        suppressions = list(self._suppressions(batch, results, now))
+        with writing(self.engine) as connection:
+            ledger.append(connection, rows)
+            if suppressions:
+                suppress(connection, suppressions)
+        self._count(result.outcome for result in results if result.outcome not in RETRYABLE)
+        halting = next((result for result in results if result.action in HALTING), None)
+        if halting:
+            self.halted = Halted(
+                f"{batch.run_id}: {self.channel.provider} answered {halting.code}: {VERDICTS[halting.kind].says}",
+                HINTS[halting.action],
+            )
+            raise self.halted
+
+    def _suppressions(self, batch: Batch, results: Sequence[Result], now: datetime) -> Sequence[Suppression]:
+        messages = {message.message_no: message for message in batch.messages}
+        return [
+            Suppression(
+                self.channel.name,
+                messages[result.message_no].address,
+                SUPPRESSES[result.kind],
+                f"{self.channel.provider}:{result.code}:{messages[result.message_no].message_id}",
+                now,
+            )
+            for result in results
+            if result.action == Action.SUPPRESS
+        ]
+
+    def _count(self, outcomes: Iterable[Outcome]) -> None:
+        with self._lock:
+            self.counts.update(outcomes)

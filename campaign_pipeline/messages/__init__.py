@@ -1,0 +1,1 @@
+"""Messages: templates, what each contact's message says, unsubscribe links, SMS parts and batches."""

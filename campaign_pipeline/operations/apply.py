@@ -1,0 +1,123 @@
+"""Applying a folder of definitions: read all of it, check it as a whole, keep what is new, or change nothing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar
+
+from campaign_pipeline.campaigns.definition import Campaign, read_campaign
+from campaign_pipeline.campaigns.store import apply_campaign, load_campaigns
+from campaign_pipeline.core.database import writing
+from campaign_pipeline.core.definitions import Definition, read_yaml
+from campaign_pipeline.core.errors import InvalidDefinition, InvalidInput
+from campaign_pipeline.core.versions import Change
+from campaign_pipeline.messages.definition import Template, read_template_file
+from campaign_pipeline.messages.store import apply_template, load_templates
+from campaign_pipeline.operations.installation import Installation
+from campaign_pipeline.segments.definition import Segment, read_segment_file
+from campaign_pipeline.segments.references import check_references
+from campaign_pipeline.segments.store import apply_segment, load_segments
+
+D = TypeVar("D", bound=Definition)
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One definition and what applying it did."""
+
+    kind: str
+    name: str
+    change: Change
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The definitions of a folder, by name, and the file of each."""
+
+    segments: Mapping[str, Segment]
+    templates: Mapping[str, Template]
+    campaigns: Mapping[str, Campaign]
+    files: Mapping[tuple[str, str], Path]
+
+
+def apply_folder(installation: Installation, folder: Path) -> list[Applied]:
+    """Check and keep every definition under `folder`; InvalidDefinition, and nothing kept, if one is wrong."""
+    found = read_folder(folder)
+    at = installation.clock()
+    with writing(installation.engine) as connection:
+        segments = load_segments(connection) | dict(found.segments)
+        templates = {name: each.template for name, each in load_templates(connection).items()} | dict(found.templates)
+        check_references(segments)
+        for name, campaign in found.campaigns.items():
+            _check_campaign(campaign, found.files["campaign", name], segments, templates)
+        for name, campaign in load_campaigns(connection).items():
+            if name not in found.campaigns:  # a changed template must still fit the campaigns that use it
+                _check_campaign(campaign, folder, segments, templates)
+        return [
+            *(Applied("segment", name, apply_segment(connection, each, at)) for name, each in found.segments.items()),
+            *(
+                Applied("template", name, apply_template(connection, each, at)[0])
+                for name, each in found.templates.items()
+            ),
+            *(
+                Applied("campaign", name, apply_campaign(connection, each, at))
+                for name, each in found.campaigns.items()
+            ),
+        ]
+
+
+def read_folder(folder: Path) -> Folder:
+    """All definitions under `folder`: segments/, templates/ and campaigns/, each *.yaml one definition."""
+    if not folder.is_dir():
+        raise InvalidInput(
+            f"{folder} is not a folder", "Give the folder that holds segments/, templates/ and campaigns/."
+        )
+    files: dict[tuple[str, str], Path] = {}
+    segments = _read(folder / "segments", "segment", read_segment_file, files)
+    templates = _read(folder / "templates", "template", read_template_file, files)
+    campaigns = _read(folder / "campaigns", "campaign", read_campaign, files)
+    if not files:
+        raise InvalidInput(
+            f"{folder} holds no definitions", "Put YAML files under its segments/, templates/ and campaigns/."
+        )
+    return Folder(segments, templates, campaigns, files)
+
+
+def _read(folder: Path, kind: str, read: Callable[[Path], D], files: dict[tuple[str, str], Path]) -> dict[str, D]:
+    definitions: dict[str, D] = {}
+    for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+        definition = read(file)
+        name: str = getattr(definition, kind)
+        if name in definitions:
+            raise InvalidDefinition(file, 1, kind, f"{name!r} is already defined in {files[kind, name]}")
+        definitions[name] = definition
+        files[kind, name] = file
+    return definitions
+
+
+def _check_campaign(
+    campaign: Campaign, file: Path, segments: Mapping[str, Segment], templates: Mapping[str, Template]
+) -> None:
+    """The segment and the templates are there, and the templates are for the campaign's channel."""
+    lines = read_yaml(file)[1] if file.is_file() else {}
+    if campaign.segment not in segments:
+        problem = f"segment {campaign.segment!r} does not exist{_nearest(campaign.segment, segments)}"
+        raise InvalidDefinition(file, lines.get(("segment",), 0), "segment", problem)
+    for index, variant in enumerate(campaign.variants):
+        line, field = lines.get(("variants", index, "template"), 0), f"variants.{index}.template"
+        template = templates.get(variant.template)
+        if template is None:
+            problem = f"template {variant.template!r} does not exist{_nearest(variant.template, templates)}"
+            raise InvalidDefinition(file, line, field, problem)
+        if template.channel != campaign.channel:
+            problem = (
+                f"template {variant.template!r} is for {template.channel}, "
+                f"campaign {campaign.campaign!r} for {campaign.channel}"
+            )
+            raise InvalidDefinition(file, line, field, problem)
+
+
+def _nearest(name: str, names: Mapping[str, object]) -> str:
+    near = get_close_matches(name, names, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,115 @@
+"""What came of a run: facts, metrics and A/B results, each a function of the lake and the ledger."""
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+
+from campaign_pipeline.analytics.experiments import ab_results
+from campaign_pipeline.analytics.facts import build_message_facts
+from campaign_pipeline.analytics.metrics import (
+    account,
+    build_audience_summary,
+    build_campaign_days,
+    build_campaign_metrics,
+)
+from campaign_pipeline.analytics.report import RunReport, write_report
+from campaign_pipeline.campaigns.store import Run, load_campaign, load_run, load_runs
+from campaign_pipeline.core.database import reading
+from campaign_pipeline.core.errors import NotFound
+from campaign_pipeline.dispatch import ledger
+from campaign_pipeline.dispatch.batches import BatchFile
+from campaign_pipeline.dispatch.states import states
+from campaign_pipeline.operations.installation import Installation
+
+
+def measure_facts(installation: Installation, run_id: str) -> pl.DataFrame:
+    """Write message_facts of the run: one row a contact of its audience."""
+    with reading(installation.engine) as connection:
+        run = load_run(connection, run_id)
+        claims, outcomes = ledger.read_claims(connection, run_id), ledger.read_outcomes(connection, run_id)
+    where = states(BatchFile(installation.lake, run_id).index(), claims, outcomes)
+    facts = build_message_facts(installation.lake, run_id, where, channel=run.campaign.channel)
+    installation.lake.write(facts, "message_facts", run_id)
+    return facts
+
+
+def measure_metrics(installation: Installation, run_id: str) -> pl.DataFrame:
+    """Write campaign_metrics, campaign_days and audience_summary of the run, from its facts; the metrics."""
+    lake = installation.lake
+    facts = lake.read("message_facts", run_id)
+    metrics = build_campaign_metrics(facts)
+    lake.write(metrics, "campaign_metrics", run_id)
+    lake.write(build_campaign_days(facts), "campaign_days", run_id)
+    lake.write(build_audience_summary(facts), "audience_summary", run_id)
+    return metrics
+
+
+def compare(installation: Installation, run_id: str, day: date | None) -> pl.DataFrame:
+    """The run's A/B result rows as of the end of `day` (UTC); None: today, or the newest day with a result."""
+    with reading(installation.engine) as connection:
+        run = load_run(connection, run_id)
+    campaign = run.campaign
+    return ab_results(
+        installation.lake.read("message_facts", run_id),
+        goal=campaign.goal,
+        control=campaign.control,
+        weights=campaign.weights,
+        as_of_day=day or _newest_day(installation, run_id),
+        decide_from=(run.as_of + campaign.decide_after).date(),
+    )
+
+
+def _newest_day(installation: Installation, run_id: str) -> date:
+    days = [
+        date.fromisoformat(path.stem)
+        for path in installation.lake.path("ab_results", run_id).with_suffix("").glob("[0-9]*.parquet")
+    ]
+    return max([installation.clock().date(), *days])
+
+
+def run_account(installation: Installation, run_id: str) -> dict[str, int]:
+    """Where everyone in the run's segment went; Inconsistent if it does not add up."""
+    lake = installation.lake
+    return account(lake.read("audience_summary", run_id), lake.read("campaign_metrics", run_id))
+
+
+def newest_measured(installation: Installation, campaign: str) -> Run:
+    """The campaign's newest run that has metrics; NotFound says what there is instead."""
+    with reading(installation.engine) as connection:
+        load_campaign(connection, campaign)
+        runs = load_runs(connection, campaign)
+    for run in runs:
+        if installation.lake.exists("campaign_metrics", run.run_id):
+            return run
+    waiting = f"{runs[0].run_id} is {runs[0].state}" if runs else "it never ran"
+    raise NotFound(f"campaign {campaign!r} has no results yet: {waiting}", f"Run it: campaigns run {campaign} --wait")
+
+
+def publish_report(installation: Installation, run_ids: Sequence[str], name: str) -> Path:
+    """Write reports/<name>.html about these runs, one file that needs nothing else, and return its path."""
+    reports = [_run_report(installation, run_id) for run_id in run_ids]
+    path = installation.reports_dir / f"{name}.html"
+    return write_report(path, reports, title="Campaign report", generated_at=installation.clock())
+
+
+def _run_report(installation: Installation, run_id: str) -> RunReport:
+    lake = installation.lake
+    with reading(installation.engine) as connection:
+        run = load_run(connection, run_id)
+    return RunReport(
+        run={
+            "campaign": run.campaign.campaign,
+            "description": run.campaign.description,
+            "run_id": run_id,
+            "channel": run.campaign.channel.value,
+            "segment": run.campaign.segment,
+            "as_of": f"{run.as_of:%Y-%m-%d %H:%M} UTC",
+            "state": run.state.value,
+        },
+        audience=lake.read("audience_summary", run_id),
+        metrics=lake.read("campaign_metrics", run_id),
+        days=lake.read("campaign_days", run_id),
+        results=compare(installation, run_id, None),
+    )

@@ -1,0 +1,233 @@
+"""One run of a campaign through its stages: what each asset does, as plain functions of the installation."""
+
+from dataclasses import replace
+from datetime import datetime
+
+import polars as pl
+import sqlalchemy as sa
+
+from campaign_pipeline.campaigns import gates
+from campaign_pipeline.campaigns.audience import freeze
+from campaign_pipeline.campaigns.definition import Cron
+from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
+from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs
+from campaign_pipeline.contacts.consent import current_consent
+from campaign_pipeline.contacts.snapshot import read_snapshot
+from campaign_pipeline.contacts.suppression import active_suppressions
+from campaign_pipeline.core.database import reading, writing
+from campaign_pipeline.core.errors import Refused
+from campaign_pipeline.core.progress import progress_of
+from campaign_pipeline.core.tables import plans, runs, state_changes
+from campaign_pipeline.core.words import Channel, ConsentState, RunState
+from campaign_pipeline.dispatch import ledger, reconcile, worker
+from campaign_pipeline.dispatch.account import RunAccount, account
+from campaign_pipeline.dispatch.batches import BatchFile
+from campaign_pipeline.dispatch.channels import open_channel
+from campaign_pipeline.messages.preview import example_contact, preview_with_example
+from campaign_pipeline.messages.render import render_run
+from campaign_pipeline.messages.store import load_templates
+from campaign_pipeline.operations.installation import Installation
+
+UNDER_WAY = frozenset({RunState.SCHEDULED, RunState.RUNNING, RunState.PAUSED})
+
+
+def waiting_runs(installation: Installation) -> dict[str, int]:
+    """Runs that are to be started, and how often each has changed its state: a new number is a new start."""
+    changes = sa.select(sa.func.count()).where(state_changes.c.subject == runs.c.run_id).scalar_subquery()
+    query = sa.select(runs.c.run_id, changes).where(runs.c.state == RunState.SCHEDULED).order_by(runs.c.as_of)
+    with reading(installation.engine) as connection:
+        return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def running_runs(installation: Installation) -> set[str]:
+    """Runs that were started and have not ended."""
+    with reading(installation.engine) as connection:
+        return set(connection.execute(sa.select(runs.c.run_id).where(runs.c.state == RunState.RUNNING)).scalars())
+
+
+def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.DataFrame]:
+    """Freeze the run's audience; once its messages are planned, the frozen one is final and is returned."""
+    lake = installation.lake
+    with writing(installation.engine) as connection:
+        run = _start(connection, installation, run_id)
+        if _planned(connection, run_id):
+            return run, lake.read("audience", run_id)
+        channel, purpose = run.campaign.channel, run.campaign.purpose
+        consented = _consented(connection, channel, purpose)
+        suppressed = active_suppressions(connection, channel)
+    frozen = freeze(run, lake.read("segment_members", run_id), read_snapshot(lake), consented, suppressed)
+    lake.write(frozen, "audience", run_id)
+    return run, frozen
+
+
+def check_audience(
+    installation: Installation, run: Run, audience: pl.DataFrame, *, final: bool = False
+) -> list[gates.Gate]:
+    """The gates of the run's audience, against consent and suppression as they are now; `final`: see gates.py."""
+    with reading(installation.engine) as connection:
+        final = final or _planned(connection, run.run_id)
+        consented = _consented(connection, run.campaign.channel, run.campaign.purpose)
+        suppressed = active_suppressions(connection, run.campaign.channel)
+    return gates.audience_gates(run, audience, consented, suppressed, installation.clock(), final=final)
+
+
+def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.DataFrame]:
+    """Render the run's messages and cut them into batches; once planned, they are final."""
+    lake, settings = installation.lake, installation.settings
+    with reading(installation.engine) as connection:
+        run = load_run(connection, run_id)
+        if _planned(connection, run_id):
+            return run, lake.read("messages", run_id)
+        templates = load_templates(connection)
+    campaign = run.campaign
+    size = settings.sendgrid_batch_size if campaign.channel == Channel.EMAIL else settings.twilio_batch_size
+    rendered = render_run(
+        lake.read("audience", run_id),
+        {variant.name: templates[variant.template] for variant in campaign.variants},
+        run_id=run_id,
+        campaign=campaign.campaign,
+        channel=campaign.channel,
+        public_url=settings.public_url,
+        link_secret=settings.link_secret,
+        batch_size=size,
+        progress=progress_of("rendered"),
+    )
+    lake.write(rendered.skeletons, "skeletons", run_id)
+    lake.write(rendered.messages, "messages", run_id)
+    return run, rendered.messages
+
+
+def preview_messages(installation: Installation, run: Run) -> dict[str, dict[str, str]]:
+    """What a made-up contact would get: variant -> part -> text. No personal data."""
+    with reading(installation.engine) as connection:
+        templates = load_templates(connection)
+    chosen = {variant.name: templates[variant.template] for variant in run.campaign.variants}
+    example = example_contact(read_snapshot(installation.lake).schema)
+    return preview_with_example(
+        chosen, example, campaign=run.campaign.campaign, public_url=installation.settings.public_url
+    )
+
+
+def plan_dispatch(installation: Installation, run_id: str) -> Run:
+    """Verify the gates again, and write the plan into the ledger: from here on nothing of the run changes."""
+    lake = installation.lake
+    messages = lake.read("messages", run_id)
+    content = BatchFile(lake, run_id).content_hash()
+    with writing(installation.engine) as connection:
+        run = _start(connection, installation, run_id)
+    gates.require(check_audience(installation, run, lake.read("audience", run_id), final=True))
+    with writing(installation.engine) as connection:
+        ledger.record_plan(
+            connection,
+            run_id,
+            messages=messages.height,
+            batches=messages.get_column("batch_no").n_unique(),
+            content_hash=content,
+            at=installation.clock(),
+        )
+    return run
+
+
+def send_channel(installation: Installation, run_id: str, channel: Channel, *, worker_name: str) -> worker.Sent:
+    """Send what of the run is due and not sent yet."""
+    with reading(installation.engine) as connection:
+        run = load_run(connection, run_id)
+
+    def must_not_be_sent_to() -> set[str]:
+        """Addresses that were suppressed, or whose contact's consent was withdrawn, since the freeze."""
+        with reading(installation.engine) as connection:
+            suppressed = active_suppressions(connection, channel).get_column("address")
+            consented = _consented(connection, channel, run.campaign.purpose)
+        audience = installation.lake.read("audience", run_id)
+        withdrawn = audience.filter(~pl.col("contact_id").is_in(consented.implode())).get_column("address")
+        return set(suppressed) | set(withdrawn.drop_nulls())
+
+    with open_channel(channel, installation.settings) as opened:
+        return worker.send_due(
+            installation.engine,
+            installation.lake,
+            run_id,
+            opened,
+            worker=worker_name,
+            clock=installation.clock,
+            deadline=run.deadline,
+            suppressed=must_not_be_sent_to,
+            stopped=lambda: _stopped(installation, run_id),
+            progress=progress_of("sent"),
+        )
+
+
+def end_messages(installation: Installation, run_id: str, *, worker_name: str) -> None:
+    """Write down what was not sent of a cancelled run as cancelled: the worker does so, and sends nothing."""
+    with reading(installation.engine) as connection:
+        run = load_run(connection, run_id)
+        planned = _planned(connection, run_id)
+    if planned and run.state == RunState.CANCELLED:
+        send_channel(installation, run_id, run.campaign.channel, worker_name=worker_name)
+
+
+def settle_run(installation: Installation, run_id: str) -> RunAccount:
+    """Resolve doubts, compare ledger and plan (Inconsistent on any difference), and end the run if nothing is left."""
+    with reading(installation.engine) as connection:
+        run = load_run(connection, run_id)
+    with open_channel(run.campaign.channel, installation.settings) as channel:
+        reconcile.settle_doubts(installation.engine, installation.lake, run_id, channel, installation.clock())
+    settled = account(installation.engine, installation.lake, run_id, installation.clock())
+    if not settled.pending and not settled.in_flight:
+        with writing(installation.engine) as connection:
+            if run_state(connection, run_id) == RunState.RUNNING:
+                now = installation.clock()
+                move_run(connection, run_id, RunState.COMPLETED, actor="dispatch", at=now)
+                _complete_campaign(connection, run, now)
+                return replace(settled, state=RunState.COMPLETED)
+    return settled
+
+
+def _complete_campaign(connection: sa.Connection, run: Run, now: datetime) -> None:
+    """After its run ended, unless another one goes on, or the campaign is held, ended or has failed."""
+    name = run.campaign.campaign
+    going_on = any(other.state in UNDER_WAY for other in load_runs(connection, name))
+    if campaign_state(connection, name) == RunState.RUNNING and not going_on:
+        move_campaign(connection, name, RunState.COMPLETED, actor="dispatch", at=now)
+        if isinstance(run.campaign.schedule, Cron):
+            move_campaign(connection, name, RunState.SCHEDULED, actor="dispatch", at=now)
+
+
+def mark_failed(installation: Installation, run_id: str, reason: str) -> None:
+    """The run's process failed or died: say so, unless the run had ended."""
+    with writing(installation.engine) as connection:
+        if run_state(connection, run_id) in (RunState.RUNNING, RunState.SCHEDULED):
+            now = installation.clock()
+            move_run(connection, run_id, RunState.FAILED, actor="dagster", at=now, reason=reason[:500])
+            campaign = load_run(connection, run_id).campaign.campaign
+            move_campaign(connection, campaign, RunState.FAILED, actor="dagster", at=now, reason=reason[:500])
+
+
+def _start(connection: sa.Connection, installation: Installation, run_id: str) -> Run:
+    run = load_run(connection, run_id)
+    campaign = run.campaign.campaign
+    if run.state in (RunState.RUNNING, *ENDED):
+        return run
+    if RunState.PAUSED in (run.state, campaign_state(connection, campaign)):  # a failed run is not paused itself
+        raise Refused(f"{run_id} is paused", f"Resume it first: campaigns resume {campaign}")
+    now = installation.clock()
+    move_run(connection, run_id, RunState.RUNNING, actor="dagster", at=now)
+    move_campaign(connection, campaign, RunState.RUNNING, actor="dagster", at=now)
+    return run
+
+
+def _consented(connection: sa.Connection, channel: Channel, purpose: str) -> pl.Series:
+    """Ids of the contacts whose newest consent for channel and purpose is granted."""
+    consent = current_consent(connection, channel, purpose)
+    return consent.filter(pl.col("state") == ConsentState.GRANTED).get_column("contact_id")
+
+
+def _planned(connection: sa.Connection, run_id: str) -> bool:
+    return connection.execute(sa.select(plans.c.run_id).where(plans.c.run_id == run_id)).first() is not None
+
+
+def _stopped(installation: Installation, run_id: str) -> RunState | None:
+    """PAUSED or CANCELLED if an operator said so: what a worker asks before each claim."""
+    with reading(installation.engine) as connection:
+        state = run_state(connection, run_id)
+    return state if state in (RunState.PAUSED, RunState.CANCELLED) else None

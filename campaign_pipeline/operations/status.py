@@ -1,0 +1,51 @@
+"""Where every campaign and run is."""
+
+import polars as pl
+
+from campaign_pipeline.campaigns.store import campaign_state, load_campaigns, load_runs
+from campaign_pipeline.core.database import reading
+from campaign_pipeline.core.errors import NotFound
+from campaign_pipeline.dispatch.account import account
+from campaign_pipeline.operations.installation import Installation
+
+
+def campaigns_overview(installation: Installation) -> pl.DataFrame:
+    """campaign, channel, state, segment, variants, runs, last_run (its as_of): one row a campaign."""
+    with reading(installation.engine) as connection:
+        rows = [
+            {
+                "campaign": name,
+                "channel": campaign.channel.value,
+                "state": campaign_state(connection, name).value,
+                "segment": campaign.segment,
+                "variants": len(campaign.variants),
+                "runs": len(runs := load_runs(connection, name)),
+                "last_run": runs[0].as_of if runs else None,
+            }
+            for name, campaign in load_campaigns(connection).items()
+        ]
+    schema = {
+        "campaign": pl.String,
+        "channel": pl.String,
+        "state": pl.String,
+        "segment": pl.String,
+        "variants": pl.Int64,
+        "runs": pl.Int64,
+        "last_run": pl.Datetime("us", "UTC"),
+    }
+    return pl.DataFrame(rows, schema=schema)
+
+
+def runs_overview(installation: Installation, campaign: str) -> list[dict[str, object]]:
+    """Each run of the campaign, newest first: run, state, reason, and its account once it is planned."""
+    with reading(installation.engine) as connection:
+        if campaign not in load_campaigns(connection):
+            raise NotFound(f"campaign {campaign!r} does not exist", "See what there is with: campaigns status")
+        runs = load_runs(connection, campaign)
+    overview: list[dict[str, object]] = []
+    for run in runs:
+        row: dict[str, object] = {"run": run.run_id, "state": run.state.value, "reason": run.reason}
+        if installation.lake.exists("messages", run.run_id):
+            row |= account(installation.engine, installation.lake, run.run_id).counts()
+        overview.append(row)
+    return overview

@@ -1,0 +1,19 @@
+"""`trait: {field: country, in: [DE, AT]}`: a field of the contact."""
+
+import sqlalchemy as sa
+
+from campaign_pipeline.segments.nodes.leaf import Leaf
+from campaign_pipeline.segments.operators import Comparison, Operator, compare
+from campaign_pipeline.segments.scope import Scope
+
+
+class Trait(Comparison, Leaf):
+    field: str
+
+    def says(self) -> str:
+        return f"{self.field} {super().says()}"
+
+    def condition(self, scope: Scope) -> sa.ColumnElement[bool]:
+        kind = scope.catalogue.field(self.field)
+        value = self.value if self.operator is Operator.IS_SET else self.fitted(kind, scope.zone)
+        return compare(scope.contacts.c[self.field], kind, self.operator, value)

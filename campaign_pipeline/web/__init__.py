@@ -1,0 +1,1 @@
+"""HTTP for the outside: the event receiver. Knows nothing of Dagster."""

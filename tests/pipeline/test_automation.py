@@ -1,0 +1,183 @@
+"""What happens by itself: schedules, requests, new events, failures; and what follows what."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from campaign_pipeline.campaigns.life_cycle import move_run, run_state
+from campaign_pipeline.campaigns.store import apply_campaign, load_campaign
+from campaign_pipeline.core.database import reading, writing
+from campaign_pipeline.core.errors import InvalidInput
+from campaign_pipeline.core.words import RunState
+from campaign_pipeline.defs import automation
+from campaign_pipeline.defs.automation import DAYS_TAG, FOLLOWED_TAG, RUNS_TAG, Request, after_events, follow_ups
+from campaign_pipeline.defs.repository import defs
+from campaign_pipeline.operations.apply import apply_folder
+from campaign_pipeline.operations.control import cancel
+from tests.rehearsal import AS_OF, Rehearsal
+
+RUN = "spring-sale--20260302t090000z"
+
+
+def test_the_assets_jobs_and_sensors_are_these() -> None:
+    """A snapshot: whoever adds or removes one says so here."""
+    assets = sorted(key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys())
+    assert assets == [
+        "ab_results",
+        "audience",
+        "behaviour_history",
+        "campaign_metrics",
+        "campaign_report",
+        "contact_snapshot",
+        "delivery_events",
+        "dispatch",
+        "message_facts",
+        "messages",
+        "received_events",
+        "segment_members",
+        "warehouse",
+    ]
+    repository = defs.get_repository_def()
+    assert {sensor.name for sensor in repository.sensor_defs} == {
+        "due_campaigns",
+        "failed_campaigns",
+        "new_events",
+        "results_follow_events",
+        "touched_days",
+    }
+    assert {job.name for job in automation.JOBS} <= set(repository.job_names)
+
+
+def test_every_asset_stands_in_its_stage() -> None:
+    graph = defs.resolve_asset_graph()
+    stages = {key.to_user_string(): graph.get(key).group_name for key in graph.get_all_asset_keys()}
+    assert set(stages.values()) == {
+        "contacts",
+        "segments",
+        "campaigns",
+        "messages",
+        "dispatch",
+        "events",
+        "analytics",
+    }
+    assert stages["behaviour_history"] == "contacts"
+
+
+def test_dispatch_is_repeated_whole() -> None:
+    """Resuming from the failed step can skip work and say SUCCESS."""
+    assert defs.resolve_job_def("run_campaign").tags["dagster/retry_strategy"] == "ALL_STEPS"
+
+
+def test_days_are_written_before_the_runs_that_they_touch_are_measured() -> None:
+    requests = after_events({"2026-03-03", "2026-03-02"}, {RUN})
+    assert [(request.job, request.partition) for request in requests] == [
+        ("update_day", "2026-03-02"),
+        ("update_day", "2026-03-03"),
+    ]
+    assert follow_ups("update_day", "2026-03-02", requests[0].tags) == []
+    (measure,) = follow_ups("update_day", "2026-03-03", requests[1].tags)
+    assert (measure.job, measure.partition) == ("measure_run", RUN)
+    compare = follow_ups("measure_run", RUN, measure.tags)
+    assert [request.partition for request in compare] == [f"{RUN}|2026-03-02", f"{RUN}|2026-03-03"]
+    assert follow_ups("compare_variants", compare[0].partition, compare[0].tags) == []
+    assert follow_ups("compare_variants", compare[1].partition, compare[1].tags) == [Request("publish_results", RUN)]
+    assert follow_ups("publish_results", RUN, {}) == []
+
+
+def test_a_day_without_a_partition_is_left_aside() -> None:
+    assert after_events({"1998-07-01", "2999-01-01"}, {RUN}) == []
+
+
+def _due(town: Rehearsal) -> dict[str, str]:
+    """partition -> run key of what the sensor asks for now."""
+    with dg.build_sensor_context(instance=town.instance) as context:
+        result = automation.due_campaigns(context)
+    if isinstance(result, dg.SkipReason):
+        return {}
+    assert isinstance(result, dg.SensorResult)
+    return {str(request.partition_key): str(request.run_key) for request in result.run_requests or []}
+
+
+def test_a_requested_run_is_started_once_and_again_after_it_failed(town: Rehearsal) -> None:
+    assert _due(town) == {}
+    run_id = town.request("vip-preview", AS_OF - timedelta(minutes=1))
+    first = _due(town)
+    assert list(first) == [run_id]
+    assert _due(town) == first  # the same key: Dagster starts it once
+    with writing(town.installation.engine) as connection:
+        at = town.installation.clock()
+        move_run(connection, run_id, RunState.FAILED, actor="test", at=at)
+        move_run(connection, run_id, RunState.SCHEDULED, actor="test", at=at)
+    assert _due(town)[run_id] != first[run_id]
+    with writing(town.installation.engine) as connection:
+        move_run(connection, run_id, RunState.CANCELLED, actor="test", at=town.installation.clock())
+    assert _due(town) == {}
+
+
+def test_a_scheduled_campaign_is_due_once(town: Rehearsal) -> None:
+    with reading(town.installation.engine) as connection:
+        campaign = load_campaign(connection, "win-back")
+    scheduled = campaign.model_copy(update={"campaign": "win-back-now", "schedule": "now"})
+    with writing(town.installation.engine) as connection:
+        apply_campaign(connection, scheduled, AS_OF)
+    assert list(_due(town)) == ["win-back-now--20260302t090000z"]
+    town.run("win-back-now")
+    assert _due(town) == {}
+
+
+def test_a_run_waits_for_messages_that_are_not_due(town: Rehearsal) -> None:
+    with writing(town.installation.engine) as connection:
+        campaign = load_campaign(connection, "vip-preview").model_copy(update={"campaign": "vip-later"})
+        apply_campaign(connection, campaign, AS_OF)
+    run_id = town.run("vip-later", town.installation.clock().replace(microsecond=0) + timedelta(hours=1))
+    assert town.account(run_id).pending > 0
+    assert town.sends(run_id).height == 0
+    assert list(_due(town)) == [run_id]  # looked at again, in a while
+    planned = town.account(run_id).planned
+    cancel(town.installation, "vip-later", actor="test", reason="called off")
+    assert town.account(run_id).messages == {"cancelled": planned}
+    assert _due(town) == {}
+
+
+def test_a_run_that_was_left_running_is_taken_up(town: Rehearsal) -> None:
+    run_id = town.request("vip-preview", AS_OF - timedelta(minutes=2))
+    with writing(town.installation.engine) as connection:
+        move_run(connection, run_id, RunState.RUNNING, actor="test", at=town.installation.clock())
+    assert _due(town)[run_id].startswith(f"{run_id}:again:")
+    town.run("vip-preview", AS_OF - timedelta(minutes=2))
+    assert _due(town) == {}
+
+
+def test_new_events_are_taken_in_when_there_are_some(town: Rehearsal) -> None:
+    town.run("vip-preview", AS_OF - timedelta(minutes=3))
+    town.sandbox.control.wait_until_idle(60)
+    with dg.build_sensor_context(instance=town.instance) as context:
+        assert isinstance(automation.new_events(context), dg.RunRequest)
+    town.take_in_events()
+    with dg.build_sensor_context(instance=town.instance) as context:
+        assert isinstance(automation.new_events(context), dg.SkipReason)
+
+
+def test_follow_ups_are_left_to_the_command_that_waits(town: Rehearsal) -> None:
+    taken_in = town.instance.get_runs(dg.RunsFilter(job_name="take_in_events"))
+    assert taken_in
+    assert all(FOLLOWED_TAG in run.tags for run in taken_in)
+    assert not any(DAYS_TAG in run.tags or RUNS_TAG in run.tags for run in taken_in)
+
+
+def test_an_error_fails_the_run_with_its_reason_and_sends_nothing(town: Rehearsal, tmp_path: Path) -> None:
+    """A template that prints a null for some contacts stops the run before anything is sent."""
+    broken = tmp_path / "templates"
+    broken.mkdir()
+    text = "template: lapsed_sms_points\nchannel: sms\nbody: 'Dear {{ contact.nobody }}: STOP ends this'\n"
+    (broken / "lapsed_sms_points.yaml").write_text(text)
+    apply_folder(town.installation, tmp_path)
+    before = town.sandbox.sends().height
+    at = AS_OF - timedelta(minutes=4)
+    with pytest.raises(InvalidInput, match=r"template lapsed_sms_points: body, line 1: .*nobody"):
+        town.run("win-back", at)
+    assert town.sandbox.sends().height == before
+    with reading(town.installation.engine) as connection:
+        assert run_state(connection, town.request("win-back", at)) == RunState.FAILED
