@@ -1,25 +1,19 @@
-"""The template definition: what is said in one channel, part by part.
+"""The template definition as it is stored: complete in itself, and valid.
 
-    template: spring_plain          name
-    channel: email                  email | sms | whatsapp
-    description: ...                optional
-    subject, html, text             e-mail: all three are required
-    body                            SMS
-    content_sid, variables          WhatsApp: an approved content template, and its variables "1", "2", ...
-
-`html_file`, `text_file` and `body_file` name a file beside the YAML instead of giving the text in it. Its
-content becomes part of the definition, so that a stored version holds everything that it says.
+What an author writes, with layouts, MJML and files beside the YAML, becomes this in authoring/reading.py.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import date, datetime
 from typing import Any, cast
 
-from jinja2 import TemplateSyntaxError, nodes
+from jinja2 import TemplateSyntaxError
 from pydantic import Field, field_validator, model_validator
 
-from campaign_pipeline.core.definitions import Definition, Location, read_definition, read_yaml
-from campaign_pipeline.core.errors import InvalidDefinition, InvalidInput
+from campaign_pipeline.contacts.values import ValueType
+from campaign_pipeline.core.definitions import Definition
+from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.core.ids import check_name
 from campaign_pipeline.core.words import Channel
 from campaign_pipeline.messages.environment import (
@@ -28,6 +22,7 @@ from campaign_pipeline.messages.environment import (
     single_line_environment,
     text_environment,
 )
+from campaign_pipeline.messages.formats import DEFAULT_LOCALE, babel_locale
 from campaign_pipeline.messages.variables import UnknownVariable, unknown, uses
 
 PARTS: dict[Channel, tuple[str, ...]] = {
@@ -37,28 +32,39 @@ PARTS: dict[Channel, tuple[str, ...]] = {
 }
 """The parts of each channel; all are required, except that a WhatsApp template may have no variables."""
 
-_FROM_FILE = ("html", "text", "body")
-_NOT_SELF_CONTAINED = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
+Scalar = str | bool | int | float
 
 
-class _Parts(Definition):
-    template: str
-    channel: Channel
+class Input(Definition):
+    """What a template expects of one field of the contact.
+
+    `default` stands in for a null, before the template sees it. `example` is what previews show.
+    """
+
+    type: ValueType = ValueType.STRING
+    default: Scalar | None = None
+    example: Scalar | None = None
     description: str = ""
+
+    @model_validator(mode="after")
+    def _of_its_type(self) -> "Input":
+        for name, value in (("default", self.default), ("example", self.example)):
+            if value is not None and not _is_of(value, self.type):
+                raise ValueError(f"{name} {value!r} is not of type {self.type}")
+        return self
+
+
+class Texts(Definition):
+    """What is said, in one language."""
+
     subject: str | None = None
     html: str | None = None
     text: str | None = None
     body: str | None = None
     content_sid: str | None = Field(None, pattern=r"^HX[0-9a-fA-F]{32}$")
     variables: dict[str, str] = Field(default_factory=dict)
-
-    @field_validator("template")
-    @classmethod
-    def _usable_name(cls, name: str) -> str:
-        try:
-            return check_name("template", name)
-        except InvalidInput as error:
-            raise ValueError(error.message) from None
+    preview: str | None = None
+    """WhatsApp: the text of the approved content template, with {{1}}, {{2}} ..., for people to look at."""
 
     @field_validator("variables", mode="before")
     @classmethod
@@ -77,88 +83,102 @@ class _Parts(Definition):
             raise ValueError('the keys are "1", "2", ... without a gap, as in the content template')
         return {key: variables[key] for key in wanted}
 
+    def given(self) -> set[str]:
+        """The names of the parts that are not empty."""
+        parts = {part for of_channel in PARTS.values() for part in of_channel}
+        return {name for name in parts if getattr(self, name)}
 
-class Template(_Parts):
-    """A whole template, as it is stored: with its texts, and valid."""
+
+class Head(Definition):
+    """What a template says of itself. `locale`: the language of its texts, which is also how it writes numbers."""
+
+    template: str
+    channel: Channel
+    description: str = ""
+    locale: str = DEFAULT_LOCALE
+    inputs: dict[str, Input] = Field(default_factory=dict)
+
+    @field_validator("template")
+    @classmethod
+    def _usable_name(cls, name: str) -> str:
+        try:
+            return check_name("template", name)
+        except InvalidInput as error:
+            raise ValueError(error.message) from None
+
+    @field_validator("locale")
+    @classmethod
+    def _known_locale(cls, tag: str) -> str:
+        return known_locale(tag)
+
+
+class Template(Texts, Head):
+    """A whole template. `locales`: its texts in other languages, by BCP 47 tag; each has all parts."""
+
+    locales: dict[str, Texts] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _whole(self) -> "Template":
-        given = {
-            name for name in ("subject", "html", "text", "body", "content_sid", "variables") if getattr(self, name)
-        }
-        for field, problem in _part_problems(self.channel, given):
-            raise ValueError(f"{field} {problem}")
+        for texts in (self, *self.locales.values()):
+            for field, problem in part_problems(self.channel, texts.given()):
+                raise ValueError(f"{field} {problem}")
+        for tag in self.locales:
+            known_locale(tag)
+        if self.locale in self.locales:
+            raise ValueError(f"locales.{self.locale} is the template's own language: give its texts once")
         return self
 
-    def parts(self) -> dict[str, str]:
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Every locale that there are texts in, the template's own first."""
+        return (self.locale, *self.locales)
+
+    def texts(self, locale: str | None = None) -> Texts:
+        """The texts in one of `languages` (None: the template's own)."""
+        return self if locale in (None, self.locale) else self.locales[locale]
+
+    def parts(self, locale: str | None = None) -> dict[str, str]:
         """Jinja2 source by part, in the order of the skeleton: subject, html, text | body | var:1, var:2, ..."""
+        texts = self.texts(locale)
         if self.channel is Channel.WHATSAPP:
-            return {f"var:{key}": source for key, source in self.variables.items()}
-        return {name: getattr(self, name) for name in PARTS[self.channel]}
+            return {f"var:{key}": source for key, source in texts.variables.items()}
+        return {name: getattr(texts, name) for name in PARTS[self.channel]}
 
 
-class _TemplateFile(_Parts):
-    """The YAML file: a text, or the name of the file that it is in."""
-
-    html_file: str | None = None
-    text_file: str | None = None
-    body_file: str | None = None
-
-
-def environment_of(part: str) -> MessageEnvironment:
+def environment_of(part: str, locale: str = DEFAULT_LOCALE) -> MessageEnvironment:
     """The environment that `part` (subject, html, text, body, var:1, ...) is written for."""
     if is_single_line(part):
-        return single_line_environment()
-    return html_environment() if part == "html" else text_environment()
+        return single_line_environment(locale)
+    return html_environment(locale) if part == "html" else text_environment(locale)
 
 
 def is_single_line(part: str) -> bool:
     return part == "subject" or part.startswith("var:")
 
 
-def read_template_file(path: Path) -> Template:
-    """The template in the YAML file `path` and the body files beside it.
-
-    InvalidDefinition names file, line and field; for a mistake in a body file, that file and its line.
-    """
-    source = read_definition(path, _TemplateFile)
-    _, lines = read_yaml(path)
-    fields = source.model_dump(exclude_none=True)
-    files: dict[str, Path] = {}
-    for name in _FROM_FILE:
-        file = fields.pop(f"{name}_file", None)
-        if file is None:
-            continue
-        if name in fields:
-            raise InvalidDefinition(
-                path, lines[(f"{name}_file",)], f"{name}_file", f"{name} is given as well: keep one"
-            )
-        files[name] = _beside(path, lines[(f"{name}_file",)], f"{name}_file", file)
-        fields[name] = _read_text(files[name])
-    given = {name for name, value in fields.items() if value and name not in ("template", "channel", "description")}
-    for field, problem in _part_problems(source.channel, given):
-        raise InvalidDefinition(path, _line(lines, field), field, problem)
-    template = Template.model_validate(fields)
-    for part, text in template.parts().items():
-        for line, problem in _source_problems(part, text):
-            if part in files:
-                raise InvalidDefinition(files[part], line, "", problem)
-            field = part.replace("var:", "variables.")
-            where = f"line {line} of the text: " if "\n" in text.rstrip("\n") else ""
-            raise InvalidDefinition(path, _line(lines, field), field, where + problem)
-    return template
+def known_locale(tag: str) -> str:
+    """`tag`; ValueError if it is not the tag of a language that we can write numbers and dates in."""
+    babel_locale(tag)
+    return tag
 
 
 def unknown_variables(template: Template, known_fields: set[str] | None) -> list[UnknownVariable]:
-    """What the template uses that does not exist: names, and fields of `contact` (None: any field exists)."""
+    """What the template uses that does not exist: names, and fields of `contact` (None: any field exists).
+
+    A field with a default in `inputs` need not exist.
+    """
+    if known_fields is not None:
+        known_fields = known_fields | {name for name, each in template.inputs.items() if each.default is not None}
     return [
         problem
-        for part, source in template.parts().items()
+        for locale in template.languages
+        for part, source in template.parts(locale).items()
         for problem in unknown(part, uses(environment_of(part), source), known_fields)
     ]
 
 
-def _part_problems(channel: Channel, given: set[str]) -> Iterator[tuple[str, str]]:
+def part_problems(channel: Channel, given: set[str]) -> Iterator[tuple[str, str]]:
+    """(part, problem) of the parts that are given: which do not belong to the channel, and which are missing."""
     for name in sorted(given - set(PARTS[channel])):
         yield name, f"is not a part of {channel}, which has {', '.join(PARTS[channel])}"
     for name in PARTS[channel]:
@@ -166,7 +186,7 @@ def _part_problems(channel: Channel, given: set[str]) -> Iterator[tuple[str, str
             yield name, f"is missing: {channel} needs it"
 
 
-def _source_problems(part: str, source: str) -> Iterator[tuple[int, str]]:
+def source_problems(part: str, source: str) -> Iterator[tuple[int, str]]:
     """(line, problem) of what is wrong with a Jinja2 source, whatever the contacts are."""
     environment = environment_of(part)
     try:
@@ -174,28 +194,33 @@ def _source_problems(part: str, source: str) -> Iterator[tuple[int, str]]:
     except TemplateSyntaxError as error:
         yield error.lineno, error.message or "is not a Jinja2 template"
         return
-    for node in environment.parse(source).find_all(_NOT_SELF_CONTAINED):
-        yield node.lineno, f"{type(node).__name__.lower()} is not available: a template is complete in itself"
     for problem in unknown(part, uses(environment, source), None):
         yield problem.line, str(problem).partition(": ")[2]
 
 
-def _beside(path: Path, line: int, field: str, name: str) -> Path:
-    """The file `name` in the folder of `path`, and nowhere else."""
-    file = path.parent / name
-    if Path(name).name != name or not file.is_file():
-        raise InvalidDefinition(path, line, field, f"there is no file {name!r} beside this one")
-    return file
+def with_defaults(contact: Mapping[str, Any], inputs: Mapping[str, Input]) -> dict[str, Any]:
+    """`contact` with the defaults of `inputs` where it has a null, or not even the field."""
+    defaults = {name: each.default for name, each in inputs.items() if each.default is not None}
+    return {**contact, **{name: value for name, value in defaults.items() if contact.get(name) is None}}
 
 
-def _read_text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InvalidDefinition(file, 0, "", "is not UTF-8 text") from None
+def _is_of(value: Scalar, kind: ValueType) -> bool:
+    match kind:
+        case ValueType.BOOLEAN:
+            return isinstance(value, bool)
+        case ValueType.INTEGER:
+            return isinstance(value, int) and not isinstance(value, bool)
+        case ValueType.NUMBER:
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case ValueType.DATE:
+            return isinstance(value, str) and _is_date(value)
+        case ValueType.STRING:
+            return isinstance(value, str)
 
 
-def _line(lines: dict[Location, int], field: str) -> int:
-    """The line of a field, or of what it would stand in."""
-    place: tuple[Any, ...] = tuple(field.split("."))
-    return lines.get(place) or lines.get((f"{field}_file",)) or lines.get(place[:1], 1)
+def _is_date(text: str) -> bool:
+    for read in (date.fromisoformat, datetime.fromisoformat):
+        with suppress(ValueError):
+            read(text)
+            return True
+    return False

@@ -21,6 +21,8 @@ from jinja2.runtime import Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
+from campaign_pipeline.messages.formats import DEFAULT_LOCALE, format_filters
+
 CONTEXT = ("contact", "campaign", "variant", "unsubscribe_url")
 """The names that a template can use; `contact` is a mapping, the others are strings."""
 
@@ -92,11 +94,15 @@ def _printable(value: Any) -> Any:
 
 
 class MessageEnvironment(ImmutableSandboxedEnvironment):
-    """Jinja2's sandbox with the rules above; there is no loader: a template is complete in itself."""
+    """Jinja2's sandbox with the rules above; there is no loader: a template is complete in itself.
 
-    def __init__(self, *, autoescape: bool = False, single_line: bool = False) -> None:
+    `locale`: the language in which the filters of formats.py write numbers and dates.
+    """
+
+    def __init__(self, *, locale: str = DEFAULT_LOCALE, autoescape: bool = False, single_line: bool = False) -> None:
         super().__init__(autoescape=autoescape, undefined=Missing, finalize=_printable, cache_size=0)
         del self.globals["lipsum"], self.filters["random"]
+        self.filters.update(format_filters(locale))
         self.tests["none"] = _is_none
         self._single_line = single_line
 
@@ -127,19 +133,19 @@ def _is_none(value: object) -> bool:
     return value is None or isinstance(value, Null)
 
 
-def html_environment() -> MessageEnvironment:
+def html_environment(locale: str = DEFAULT_LOCALE) -> MessageEnvironment:
     """For the HTML part: what is printed is escaped."""
-    return MessageEnvironment(autoescape=True)
+    return MessageEnvironment(locale=locale, autoescape=True)
 
 
-def text_environment() -> MessageEnvironment:
+def text_environment(locale: str = DEFAULT_LOCALE) -> MessageEnvironment:
     """For the text part and SMS."""
-    return MessageEnvironment()
+    return MessageEnvironment(locale=locale)
 
 
-def single_line_environment() -> MessageEnvironment:
+def single_line_environment(locale: str = DEFAULT_LOCALE) -> MessageEnvironment:
     """For a subject and for WhatsApp variables."""
-    return MessageEnvironment(single_line=True)
+    return MessageEnvironment(locale=locale, single_line=True)
 
 
 def safe_problem(error: Exception) -> str:

@@ -12,7 +12,8 @@ from campaign_pipeline.core.database import writing
 from campaign_pipeline.core.definitions import Definition, read_yaml
 from campaign_pipeline.core.errors import InvalidDefinition, InvalidInput
 from campaign_pipeline.core.versions import Change
-from campaign_pipeline.messages.definition import Template, read_template_file
+from campaign_pipeline.messages.authoring.reading import read_template_file
+from campaign_pipeline.messages.definition import Template
 from campaign_pipeline.messages.store import apply_template, load_templates
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.segments.definition import Segment, read_segment_file

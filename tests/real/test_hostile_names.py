@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from campaign_pipeline.core.paths import SAMPLE_DEFINITIONS_DIR
 from campaign_pipeline.core.words import Channel
-from campaign_pipeline.messages.definition import read_template_file
+from campaign_pipeline.messages.authoring.reading import read_template_file
 from campaign_pipeline.messages.render import Rendered, render_run
 from campaign_pipeline.messages.skeletons import assemble
 from campaign_pipeline.messages.sms import sms_parts

@@ -15,7 +15,8 @@ from campaign_pipeline.core.errors import InvalidInput, NotFound
 from campaign_pipeline.core.ids import message_id
 from campaign_pipeline.core.paths import SAMPLE_DEFINITIONS_DIR
 from campaign_pipeline.core.words import Channel
-from campaign_pipeline.messages.definition import Template, environment_of, read_template_file
+from campaign_pipeline.messages.authoring.reading import read_template_file
+from campaign_pipeline.messages.definition import Template, environment_of
 from campaign_pipeline.messages.environment import Record
 from campaign_pipeline.messages.links import unsubscribe_token
 from campaign_pipeline.messages.preview import example_contact, preview_with_example

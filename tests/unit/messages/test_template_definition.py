@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from campaign_pipeline.core.errors import InvalidDefinition
 from campaign_pipeline.core.paths import SAMPLE_DEFINITIONS_DIR
 from campaign_pipeline.core.words import Channel
-from campaign_pipeline.messages.definition import Template, read_template_file, unknown_variables
+from campaign_pipeline.messages.authoring.reading import read_template_file
+from campaign_pipeline.messages.definition import Template, unknown_variables
 
 EMAIL = "template: spring\nchannel: email\nsubject: Hi\n"
 SID = "HX" + "0123456789abcdef" * 2
@@ -56,7 +57,16 @@ def test_sms_and_whatsapp_have_their_parts(tmp_path: Path) -> None:
         ("template: a\nchannel: sms\nbody: x\nsubject: y\n", 4, "subject", "is not a part of sms, which has body"),
         ("template: a\nchannel: sms\n", 1, "body", "is missing: sms needs it"),
         ('template: a\nchannel: sms\nbody: ""\n', 3, "body", "is missing: sms needs it"),
-        (EMAIL + "html: x\n", 1, "text", "is missing: email needs it"),
+        (EMAIL + "text: x\n", 1, "html", "is missing: email needs it"),
+        ("template: a\nchannel: sms\nbody: x\nlocale: klingon\n", 4, "locale", "is not a locale that is known"),
+        ("template: a\nchannel: sms\nbody: x\nlocales: {de: {body: ''}}\n", 4, "locales.de.body", "is missing"),
+        ("template: a\nchannel: sms\nbody: x\nlocales:\n  en: {body: x}\n", 1, "", "is the template's own language"),
+        (
+            "template: a\nchannel: sms\nbody: x\ninputs: {n: {type: integer, default: x}}\n",
+            4,
+            "inputs.n",
+            "not of type",
+        ),
         (EMAIL + "html: x\ntext_file: no.txt\n", 5, "text_file", "there is no file 'no.txt' beside this one"),
         (EMAIL + "html: x\ntext_file: ../a.txt\n", 5, "text_file", "there is no file"),
         (EMAIL + "html: x\ntext: y\ntext_file: a.txt\n", 6, "text_file", "text is given as well: keep one"),
@@ -77,7 +87,12 @@ def test_sms_and_whatsapp_have_their_parts(tmp_path: Path) -> None:
             "body",
             "contcat does not exist; did you mean contact",
         ),
-        ("template: a\nchannel: sms\nbody: '{% include \"b\" %}'\n", 3, "body", "include is not available"),
+        (
+            "template: a\nchannel: sms\nbody: '{% include \"b\" %}'\n",
+            3,
+            "body",
+            "there is no file 'b' among the templates",
+        ),
     ],
 )
 def test_a_mistake_is_named_by_line_and_field(tmp_path: Path, text: str, line: int, field: str, says: str) -> None:
