@@ -1,0 +1,1 @@
+"""What must be right about a message before a run may send it."""
