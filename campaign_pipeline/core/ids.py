@@ -1,6 +1,7 @@
 """Identifiers: stable functions of what they name, opaque, ASCII, without personal data."""
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import blake2b
 
@@ -14,8 +15,11 @@ RUN_ID = re.compile(r"(?P<campaign>[a-z][a-z0-9_-]{0,49})--(?P<stamp>\d{8}t\d{6}
 
 def digest(*parts: str) -> str:
     """24 hex digits (96 bits) of the parts; parts are length-prefixed, so that they cannot run together."""
-    joined = "".join(f"{len(part)}:{part}" for part in parts)
-    return blake2b(joined.encode(), digest_size=12).hexdigest()
+    return blake2b(_joined(*parts), digest_size=12).hexdigest()
+
+
+def _joined(*parts: str) -> bytes:
+    return "".join(f"{len(part)}:{part}" for part in parts).encode()
 
 
 def contact_id(external_id: str) -> str:
@@ -26,6 +30,17 @@ def contact_id(external_id: str) -> str:
 def message_id(run_id: str, contact: str, channel: str, step: int = 0) -> str:
     """Rendering twice gives the same id: it depends on run, contact, channel and step only."""
     return digest("message", run_id, contact, channel, str(step))
+
+
+def message_ids(run_id: str, contacts: Iterable[str], channel: str, step: int = 0) -> list[str]:
+    """`message_id` of every contact, in a fraction of the time."""
+    begun, end = blake2b(_joined("message", run_id), digest_size=12), _joined(channel, str(step))
+    ids: list[str] = []
+    for contact in contacts:
+        state = begun.copy()
+        state.update(b"%d:%b" % (len(contact), contact.encode()) + end)
+        ids.append(state.hexdigest())
+    return ids
 
 
 def check_name(kind: str, name: str) -> str:

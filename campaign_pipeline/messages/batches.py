@@ -2,6 +2,8 @@
 
 from collections.abc import Hashable, Sequence
 
+import polars as pl
+
 SUBSTITUTION_LIMIT = 10_000
 """Bytes of substitutions (tags and values, UTF-8) that SendGrid takes for one recipient."""
 
@@ -47,3 +49,33 @@ class BatchCutter:
     def _open(self) -> int:
         self._next += 1
         return self._next - 1
+
+
+def number_batches(messages: pl.DataFrame, size: int) -> pl.Series:
+    """The batch of every message (Int32), as BatchCutter numbers them.
+
+    `messages`, in order: send_at, variant, address, and alone (Boolean).
+    """
+    keyed = messages.select("address", "alone", key=pl.struct("send_at", "variant").rle_id())
+    if _address_twice(keyed.filter(~pl.col("alone"))):
+        return _number_one_by_one(messages, size)
+    alone = pl.col("alone")
+    place = (~alone).cast(pl.Int64).cum_sum().over("key") - 1  # among those of its key that are not alone
+    opens = keyed.select("alone", opens=alone | (place % size == 0))
+    numbered = opens.with_columns(opened=pl.col("opens").cast(pl.Int32).cum_sum() - 1)
+    last = pl.when(pl.col("opens") & ~alone).then("opened").forward_fill()
+    return numbered.select(batch_no=pl.when(alone).then("opened").otherwise(last)).to_series()
+
+
+def _address_twice(messages: pl.DataFrame) -> bool:
+    """Whether an address may be there twice within a key: one beyond ASCII may be another's by its letter case."""
+    folded = pl.col("address").str.to_lowercase()
+    beyond = messages["address"].str.len_bytes() != messages["address"].str.len_chars()
+    return bool(beyond.any()) or messages.select("key", folded).n_unique() < messages.height
+
+
+def _number_one_by_one(messages: pl.DataFrame, size: int) -> pl.Series:
+    cutter = BatchCutter(size)
+    rows = messages.select("send_at", "variant", "address", "alone").iter_rows()
+    numbers = [cutter.batch_of((at, variant), address, alone=alone) for at, variant, address, alone in rows]
+    return pl.Series("batch_no", numbers, dtype=pl.Int32)

@@ -7,6 +7,7 @@ where a link ends. It never expires: the right to unsubscribe does not.
 
 import hmac
 import re
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 
 from pydantic import SecretStr
@@ -16,10 +17,27 @@ from campaign_pipeline.core.ids import RUN_ID
 
 _MESSAGE_ID = re.compile(r"[0-9a-f]{24}")
 _SIGNATURE_DIGITS = 32
+_BLOCK = 64  # bytes that SHA-256 takes at a time
 
 
 def unsubscribe_token(secret: SecretStr, run_id: str, message_id: str) -> str:
     return f"{run_id}.{message_id}.{_signature(secret, run_id, message_id)}"
+
+
+def unsubscribe_tokens(secret: SecretStr, run_id: str, message_ids: Iterable[str]) -> Iterator[str]:
+    """`unsubscribe_token` of every message, in a fraction of the time: the key is worked in once (HMAC, RFC 2104)."""
+    key = secret.get_secret_value().encode()
+    key = (sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
+    inner, outer = (
+        sha256(key.translate(bytes(byte ^ 0x36 for byte in range(256)))),
+        sha256(key.translate(bytes(byte ^ 0x5C for byte in range(256)))),
+    )
+    inner.update(f"unsubscribe:{run_id}:".encode())
+    for message_id in message_ids:
+        signed, signature = inner.copy(), outer.copy()
+        signed.update(message_id.encode())
+        signature.update(signed.digest())
+        yield f"{run_id}.{message_id}.{signature.hexdigest()[:_SIGNATURE_DIGITS]}"
 
 
 def read_unsubscribe_token(secret: SecretStr, token: str) -> tuple[str, str]:

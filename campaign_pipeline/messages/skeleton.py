@@ -11,6 +11,7 @@ contact's data cannot contain it.
 
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,10 @@ class Cut:
     """A part after the cut: its skeleton, and the renderer of its fragments."""
 
     skeleton: Skeleton
+    environment: Environment
+    slots: tuple[tuple[nodes.Node, ...], ...]
+    """The syntax of each slot; empty if `state` says why they cannot be told apart."""
+    state: str | None
     _template: Template
     _separator: str
 
@@ -63,8 +68,12 @@ def cut(environment: Environment, source: str, name: str) -> Cut:
     tree = environment.parse(source, name)
     separator = secrets.token_hex(16)
     if tree.find(nodes.Extends):  # what it prints is decided by its parent: one fragment, the whole output
-        return Cut(Skeleton(("", "")), environment.from_string(source), separator)
+        return Cut(
+            Skeleton(("", "")), environment, (), "it extends another", environment.from_string(source), separator
+        )
     constants, body = [""], list[nodes.Node]()
+    slots = list[list[nodes.Node]]()
+    state: str | None = None
     in_slot = False
     for node in _top_level(tree):
         if isinstance(node, nodes.TemplateData):
@@ -72,18 +81,21 @@ def cut(environment: Environment, source: str, name: str) -> Cut:
             in_slot = in_slot and not node.data
         elif isinstance(node, _PRINTS_NOTHING):
             body.append(node)
+            state = f"a {type(node).__name__.lower()} on line {node.lineno}"
         else:
             if not in_slot:
                 if len(constants) > 1:
                     body.append(_output(nodes.TemplateData(separator), node.lineno))
                 constants.append("")
+                slots.append([])
                 in_slot = True
+            slots[-1].append(deepcopy(node))  # compiling changes the tree
             body.append(_output(node, node.lineno) if isinstance(node, nodes.Expr) else node)
     fragments_only = nodes.Template(body, lineno=1)
     fragments_only.set_environment(environment)
     code = environment.compile(fragments_only, name)
     template = environment.template_class.from_code(environment, code, environment.make_globals(None))
-    return Cut(Skeleton(tuple(constants)), template, separator)
+    return Cut(Skeleton(tuple(constants)), environment, tuple(map(tuple, slots)), state, template, separator)
 
 
 def _top_level(tree: nodes.Template) -> Iterator[nodes.Node]:

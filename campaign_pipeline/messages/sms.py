@@ -8,6 +8,8 @@ between parts, so a long text can need one part more than its units say.
 from dataclasses import dataclass
 from typing import Literal
 
+import polars as pl
+
 Encoding = Literal["GSM-7", "UCS-2"]
 
 MAX_CHARACTERS = 1600
@@ -19,6 +21,8 @@ GSM_BASIC = frozenset(
 )
 GSM_EXTENSION = frozenset("\f^{}\\[~]|€")
 _GSM = GSM_BASIC | GSM_EXTENSION
+_ONLY_BASIC = "^[" + "".join(rf"\x{{{ord(character):x}}}" for character in sorted(GSM_BASIC)) + "]*$"
+_SINGLE, _PART = 160, 153  # septets
 
 
 @dataclass(frozen=True)
@@ -32,10 +36,10 @@ def sms_size(text: str) -> SmsSize:
     """How `text` travels. An empty text is one part of no units."""
     characters = set(text)
     if characters <= GSM_BASIC:
-        return SmsSize("GSM-7", len(text), _parts_of_singles(len(text), 160, 153))
+        return SmsSize("GSM-7", len(text), _parts_of_singles(len(text), _SINGLE, _PART))
     if characters <= _GSM:
         widths = [2 if character in GSM_EXTENSION else 1 for character in text]
-        return SmsSize("GSM-7", sum(widths), _parts(widths, 160, 153))
+        return SmsSize("GSM-7", sum(widths), _parts(widths, _SINGLE, _PART))
     widths = [2 if character > "\uffff" else 1 for character in text]
     return SmsSize("UCS-2", sum(widths), _parts(widths, 70, 67))
 
@@ -59,3 +63,15 @@ def _parts(widths: list[int], single: int, part: int) -> int:
             parts, used = parts + 1, 0
         used += width
     return parts
+
+
+def parts_of_all(texts: pl.Series) -> pl.Series:
+    """`sms_parts` of every text of a String column (Int16)."""
+    plain = texts.str.contains(_ONLY_BASIC)
+    units = texts.str.len_chars().cast(pl.Int64)
+    parts = pl.select(pl.when(units <= _SINGLE).then(1).otherwise(-(-units // _PART)).cast(pl.Int16)).to_series()
+    others = (~plain).arg_true()
+    if others.is_empty():
+        return parts
+    counted = pl.Series([sms_parts(text) for text in texts.gather(others).to_list()], dtype=pl.Int16)
+    return parts.scatter(others, counted)

@@ -15,6 +15,7 @@ from campaign_pipeline.core.errors import InvalidInput, NotFound
 from campaign_pipeline.core.ids import message_id
 from campaign_pipeline.core.paths import SAMPLE_DEFINITIONS_DIR
 from campaign_pipeline.core.words import Channel
+from campaign_pipeline.messages import workers
 from campaign_pipeline.messages.authoring.reading import read_template_file
 from campaign_pipeline.messages.definition import Template, environment_of
 from campaign_pipeline.messages.environment import Record
@@ -144,11 +145,12 @@ def test_a_message_over_sendgrids_limit_has_a_batch_of_its_own() -> None:
     assert rendered(audience(*rows), {"a": email()}).messages["batch_no"].to_list() == [0, 1, 0, 0]
 
 
-def test_progress_ends_with_all_messages() -> None:
+def test_progress_ends_with_all_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "CHUNK", 100)
     seen: list[tuple[int, int]] = []
-    frame = audience(*(person(n) for n in range(10_003)))
+    frame = audience(*(person(n) for n in range(203)))
     rendered(frame, {"a": email()}, progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(10_000, 10_003), (10_003, 10_003)]
+    assert seen == [(100, 203), (200, 203), (203, 203)]
 
 
 def test_an_audience_without_planned_contacts_gives_skeletons_and_no_message() -> None:

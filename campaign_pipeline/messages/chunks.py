@@ -1,0 +1,129 @@
+"""Some of a run's messages at once: from rows of the planned audience to rows of the messages frame."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from pydantic import SecretStr
+
+from campaign_pipeline.core.errors import InvalidInput
+from campaign_pipeline.core.ids import message_ids
+from campaign_pipeline.core.words import Channel
+from campaign_pipeline.messages.batches import SUBSTITUTION_LIMIT, TAG_BYTES
+from campaign_pipeline.messages.compiled import CompiledTemplate, Problem, compile_template
+from campaign_pipeline.messages.links import unsubscribe_tokens, unsubscribe_url
+from campaign_pipeline.messages.skeletons import MessageSkeleton, message_skeleton
+from campaign_pipeline.messages.sms import MAX_CHARACTERS, parts_of_all
+from campaign_pipeline.messages.store import StoredTemplate
+from campaign_pipeline.messages.vectorised.assemble import assembled, together
+from campaign_pipeline.messages.vectorised.program import Program
+
+TOO_LONG = Problem("body", 1, f"is longer than {MAX_CHARACTERS} characters")
+
+Failure = tuple[int, str, Problem, str]
+"""Row of the chunk, template, problem, contact_id."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A template, ready to render."""
+
+    name: str
+    stored: StoredTemplate
+    compiled: CompiledTemplate
+    skeleton: MessageSkeleton
+    program: Program
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is the same for all messages of a run; it can be sent to another process."""
+
+    run_id: str
+    campaign: str
+    channel: Channel
+    public_url: str
+    link_secret: SecretStr
+    templates: Mapping[str, StoredTemplate]
+
+    @cached_property
+    def variants(self) -> dict[str, Variant]:
+        """By name, sorted. InvalidInput if a template is for another channel."""
+        return {name: self._variant(name, stored) for name, stored in sorted(self.templates.items())}
+
+    def _variant(self, name: str, stored: StoredTemplate) -> Variant:
+        template = stored.template
+        if template.channel is not self.channel:
+            raise InvalidInput(
+                f"variant {name!r}: template {template.template!r} is for {template.channel},"
+                f" the campaign is {self.channel}",
+                f"Give the variant a template for {self.channel}.",
+            )
+        compiled = compile_template(template)
+        program = Program(compiled, {"campaign": self.campaign, "variant": name})
+        return Variant(name, stored, compiled, message_skeleton(template, compiled), program)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in self.__dict__.items() if name != "variants"}
+
+
+@dataclass(frozen=True)
+class RenderedChunk:
+    """messages: rows in order, as MESSAGES_SCHEMA but without numbers, and `alone`: cannot share a request."""
+
+    messages: pl.DataFrame
+    failures: list[Failure]
+
+
+def render_chunk(job: Job, chunk: pl.DataFrame) -> RenderedChunk:
+    """The messages of the rows of `chunk` (contact_id, variant, address, send_at, contact)."""
+    found: list[pl.DataFrame] = []
+    failures: list[Failure] = []
+    rows = chunk.with_row_index("row")
+    for (name,), of_variant in rows.group_by("variant", maintain_order=True):
+        messages, failed = _of_variant(job, job.variants[str(name)], of_variant)
+        found.append(messages)
+        failures += failed
+    messages = pl.concat(found).sort("row") if len(found) > 1 else found[0]
+    return RenderedChunk(messages.drop("row"), sorted(failures, key=lambda failure: failure[0]))
+
+
+def _of_variant(job: Job, variant: Variant, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Failure]]:
+    """The messages of one variant's rows, with the column row."""
+    ids = message_ids(job.run_id, rows["contact_id"].to_list(), job.channel)
+    columns: dict[str, pl.Series] = {}
+    if variant.compiled.needs_unsubscribe_url:
+        tokens = unsubscribe_tokens(job.link_secret, job.run_id, ids)
+        urls = [unsubscribe_url(job.public_url, token) for token in tokens]
+        columns["unsubscribe_url"] = pl.Series(urls, dtype=pl.String)
+    fragments = variant.program.fragments(rows["contact"], columns)
+    problems = dict(fragments.problems)
+    parts = pl.Series([None], dtype=pl.Int16).new_from_index(0, rows.height)
+    if job.channel is Channel.SMS:
+        body = assembled(dict(variant.skeleton.parts)["body"], fragments.columns, rows.height)
+        for row in (body.str.len_chars() > MAX_CHARACTERS).arg_true().to_list():
+            problems.setdefault(row, TOO_LONG)
+        parts = parts_of_all(body)
+    messages = rows.select("row", "contact_id", "address", "variant", "send_at").with_columns(
+        pl.Series("message_id", ids, dtype=pl.String),
+        together(fragments.columns, rows.height).alias("fragments"),
+        parts.alias("sms_parts"),
+        _alone(job.channel, fragments.columns, rows.height),
+    )
+    template = variant.stored.template.template
+    places, contacts = rows["row"], rows["contact_id"]
+    failures = [(places[row], template, problem, contacts[row]) for row, problem in problems.items()]
+    if problems:
+        messages = messages.filter(~pl.int_range(pl.len()).is_in(list(problems)))
+    return messages, failures
+
+
+def _alone(channel: Channel, fragments: list[pl.Series], height: int) -> pl.Series:
+    """Which messages exceed SendGrid's limit of substitutions: see batches.py."""
+    size = np.zeros(height, dtype=np.int64)
+    if channel is Channel.EMAIL:
+        for column in fragments:
+            size += column.str.len_bytes().to_numpy() + TAG_BYTES
+    return pl.Series("alone", size > SUBSTITUTION_LIMIT)
