@@ -3,7 +3,7 @@
 What an author writes, with layouts, MJML and files beside the YAML, becomes this in authoring/reading.py.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import date, datetime
 from typing import Any, cast
@@ -23,7 +23,7 @@ from campaign_pipeline.messages.environment import (
     text_environment,
 )
 from campaign_pipeline.messages.formats import DEFAULT_LOCALE, babel_locale
-from campaign_pipeline.messages.variables import UnknownVariable, unknown, uses
+from campaign_pipeline.messages.variables import UnknownVariable, misused, unknown, uses
 
 PARTS: dict[Channel, tuple[str, ...]] = {
     Channel.EMAIL: ("subject", "html", "text"),
@@ -162,10 +162,12 @@ def known_locale(tag: str) -> str:
     return tag
 
 
-def unknown_variables(template: Template, known_fields: set[str] | None) -> list[UnknownVariable]:
+def unknown_variables(
+    template: Template, known_fields: set[str] | None, others: Mapping[str, Collection[str]] | None = None
+) -> list[UnknownVariable]:
     """What the template uses that does not exist: names, and fields of `contact` (None: any field exists).
 
-    A field with a default in `inputs` need not exist.
+    A field with a default in `inputs` need not exist. `others`: see variables.unknown.
     """
     if known_fields is not None:
         known_fields = known_fields | {name for name, each in template.inputs.items() if each.default is not None}
@@ -173,7 +175,7 @@ def unknown_variables(template: Template, known_fields: set[str] | None) -> list
         problem
         for locale in template.languages
         for part, source in template.parts(locale).items()
-        for problem in unknown(part, uses(environment_of(part), source), known_fields)
+        for problem in unknown(part, uses(environment_of(part), source), known_fields, others)
     ]
 
 
@@ -196,6 +198,7 @@ def source_problems(part: str, source: str) -> Iterator[tuple[int, str]]:
         return
     for problem in unknown(part, uses(environment, source), None):
         yield problem.line, str(problem).partition(": ")[2]
+    yield from misused(environment, source)
 
 
 def with_defaults(contact: Mapping[str, Any], inputs: Mapping[str, Input]) -> dict[str, Any]:

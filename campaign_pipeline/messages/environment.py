@@ -23,8 +23,8 @@ from jinja2.utils import missing
 
 from campaign_pipeline.messages.formats import DEFAULT_LOCALE, format_filters
 
-CONTEXT = ("contact", "campaign", "variant", "unsubscribe_url")
-"""The names that a template can use; `contact` is a mapping, the others are strings."""
+CONTEXT = ("contact", "segments", "tables", "coupons", "campaign", "variant", "unsubscribe_url", "preferences_url", "view_url")
+"""The names that a template can use; those of RECORDS are mappings, the others are strings."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -39,7 +39,30 @@ class NullVariable(TemplateRuntimeError):
 
 
 class Record(dict[str, Any]):
-    """A contact's fields by name, for a template."""
+    """A contact's fields by name, for a template. `of`: what the template calls it."""
+
+    of = "contact"
+
+
+class Segments(Record):
+    """Whether the contact is in a segment, by its name."""
+
+    of = "segments"
+
+
+class Tables(Record):
+    """The contact's items of a contact table, by its name."""
+
+    of = "tables"
+
+
+class Coupons(Record):
+    """The code that was handed out to the contact, by the name of its pool."""
+
+    of = "coupons"
+
+
+RECORDS: dict[str, type[Record]] = {kind.of: kind for kind in (Record, Segments, Tables, Coupons)}
 
 
 class Null:
@@ -87,10 +110,14 @@ def _printable(value: Any) -> Any:
     if value is None:
         raise NullVariable("a null is printed")
     if isinstance(value, Record):
-        raise TemplateRuntimeError("a whole contact is printed, not one of its fields")
+        raise TemplateRuntimeError(f"a whole {value.of} is printed, not one of its fields")
     if callable(value) and not isinstance(value, Undefined):
         raise TemplateRuntimeError("a function is printed, not what it returns")
     return value
+
+
+def _media(*_: object) -> NoReturn:
+    raise TemplateRuntimeError("media(...) becomes an address when the template is applied: campaigns apply DIR")
 
 
 class MessageEnvironment(ImmutableSandboxedEnvironment):
@@ -102,14 +129,15 @@ class MessageEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, *, locale: str = DEFAULT_LOCALE, autoescape: bool = False, single_line: bool = False) -> None:
         super().__init__(autoescape=autoescape, undefined=Missing, finalize=_printable, cache_size=0)
         del self.globals["lipsum"], self.filters["random"]
-        self.filters.update(format_filters(locale))
+        self.globals.update({"media": _media})
+        self.filters.update({**format_filters(locale), "click_target": click_target})
         self.tests["none"] = _is_none
         self._single_line = single_line
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if isinstance(obj, Record):
             if attribute not in obj:
-                return self.undefined(f"contact.{attribute} is undefined", obj, attribute)
+                return self.undefined(f"{obj.of}.{attribute} is undefined", obj, attribute)
             return self._field(obj, attribute)
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
@@ -118,14 +146,14 @@ class MessageEnvironment(ImmutableSandboxedEnvironment):
     def getitem(self, obj: Any, argument: Any) -> Any:
         if isinstance(obj, Record):
             if argument not in obj:  # the key may be a value of another field: it is not named
-                return self.undefined("contact[...] is undefined", obj)
+                return self.undefined(f"{obj.of}[...] is undefined", obj)
             return self._field(obj, argument)
         return super().getitem(obj, argument)
 
     def _field(self, record: Record, name: str) -> Any:
         value = record[name]
         if value is None:
-            return Null(f"contact.{name}")
+            return Null(f"{record.of}.{name}")
         return one_line(value) if self._single_line and isinstance(value, str) else value
 
 

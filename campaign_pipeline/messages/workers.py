@@ -12,6 +12,7 @@ from io import BytesIO
 import polars as pl
 
 from campaign_pipeline.messages.chunks import Failure, Job, RenderedChunk, render_chunk
+from campaign_pipeline.messages.environment import RECORDS
 
 CHUNK = 25_000
 """Messages that are rendered together: what a worker holds in memory."""
@@ -19,12 +20,13 @@ CHUNK = 25_000
 WORTH_IT = 400_000
 """Messages from which on other processes save more than their start costs."""
 
-_COLUMNS = ("contact_id", "variant", "address", "send_at", "contact")
+_COLUMNS = ("contact_id", "variant", "address", "send_at", *RECORDS)
 
 
 def rendered_chunks(job: Job, planned: pl.DataFrame, workers: int) -> Iterator[tuple[int, RenderedChunk]]:
     """(rows, what they became) of chunk after chunk of `planned`, in order."""
-    chunks = (planned.slice(start, CHUNK).select(_COLUMNS) for start in range(0, planned.height, CHUNK))
+    columns = [name for name in _COLUMNS if name in planned.columns]
+    chunks = (planned.slice(start, CHUNK).select(columns) for start in range(0, planned.height, CHUNK))
     count = workers or os.cpu_count() or 1
     if count == 1 or planned.height < WORTH_IT:
         for chunk in chunks:

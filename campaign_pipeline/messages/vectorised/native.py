@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from jinja2 import nodes
 
+from campaign_pipeline.messages.environment import RECORDS
 from campaign_pipeline.messages.vectorised import text
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ def _side(writer: "Writer", node: nodes.Expr) -> tuple[pl.Expr, Any] | None:
 
 
 def _one_line(writer: "Writer", name: str) -> bool:
-    """Of a contact's own fields only, as in the environment."""
-    return writer.part.single_line and name.startswith("contact.")
+    """Of the fields of records only, as in the environment."""
+    return writer.part.single_line and name.partition(".")[0] in RECORDS and "." in name
 
 
 def _string(writer: "Writer", name: str) -> pl.Series:

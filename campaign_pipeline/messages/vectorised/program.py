@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from campaign_pipeline.messages.compiled import CompiledPart, CompiledTemplate, Problem, RenderingError
-from campaign_pipeline.messages.environment import Record
+from campaign_pipeline.messages.environment import RECORDS, Record
 from campaign_pipeline.messages.vectorised import text
 from campaign_pipeline.messages.vectorised.reads import CannotDivide, shared_state
 from campaign_pipeline.messages.vectorised.rows import Rows
@@ -45,7 +45,10 @@ class Program:
     def fragments(
         self, contacts: pl.Series, others: Mapping[str, pl.Series], told: ToldOfSlot | None = None
     ) -> Fragments:
-        """The fragments of every row; `contacts` is a struct column, `others` are the context's other columns."""
+        """The fragments of every row; `contacts` is a struct column, `others` are the context's other columns.
+
+        Of these, `segments`, `tables` and `coupons` are structs too.
+        """
         rows = _rows(contacts, others)
         columns: list[pl.Series] = []
         doubtful = pl.Series([False]).new_from_index(0, rows.height)
@@ -117,7 +120,7 @@ class Program:
     def _contexts(self, contacts: pl.Series, others: Mapping[str, pl.Series]) -> list[dict[str, Any]]:
         """The contexts of the reference path."""
         names = [name for name in others if name != "contact"]
-        columns = [others[name].to_list() for name in names]
+        columns = [_values(name, others[name]) for name in names]
         return [
             {**self.constants, "contact": Record(contact), **dict(zip(names, values, strict=True))}
             for contact, *values in zip(contacts.to_list(), *columns, strict=True)
@@ -125,15 +128,25 @@ class Program:
 
 
 def _rows(contacts: pl.Series, others: Mapping[str, pl.Series]) -> Rows:
-    assert isinstance(contacts.dtype, pl.Struct)
-    fields = [f"contact.{field.name}" for field in contacts.dtype.fields]
+    columns = {**others, "contact": contacts}
+    fields = [
+        f"{name}.{field.name}"
+        for name, column in columns.items()
+        if name in RECORDS and isinstance(column.dtype, pl.Struct)
+        for field in column.dtype.fields
+    ]
 
     def load(name: str) -> pl.Series:
-        if name == "contact":
-            return contacts
-        return others[name] if name in others else contacts.struct.field(name.partition(".")[2])
+        root, _, field = name.partition(".")
+        return columns[root].struct.field(field) if field else columns[name]
 
-    return Rows(len(contacts), {"contact", *fields, *others}, load)
+    return Rows(len(contacts), {*columns, *fields}, load)
+
+
+def _values(name: str, column: pl.Series) -> list[Any]:
+    """A column of the context as the reference path wants it."""
+    record = RECORDS.get(name)
+    return column.to_list() if record is None else [record(value) for value in column.to_list()]
 
 
 def _of_slot(told: ToldOfSlot | None, part: str, slot: int) -> Told:

@@ -6,10 +6,7 @@ from jinja2 import Environment, nodes
 from jinja2.filters import FILTERS
 from jinja2.tests import TESTS
 
-from campaign_pipeline.messages.environment import CONTEXT
-
-WHOLE = "contact"
-"""The column of whole contacts: read where a field is not named."""
+from campaign_pipeline.messages.environment import CONTEXT, RECORDS
 
 LOOP = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})
 """What of `loop` a loop over a column has."""
@@ -64,7 +61,7 @@ def _reads(environment: Environment, names: frozenset[str], node: nodes.Node) ->
             if f"{root}.{field}" in names:
                 yield f"{root}.{field}"
                 return
-            if root == "contact":  # such a field is not there, for nobody
+            if root in RECORDS:  # such a field is not there, for nobody
                 return
             if root == "loop" and "loop.index" in names:
                 raise CannotDivide(f"loop.{field} is used")

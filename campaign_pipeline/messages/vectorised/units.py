@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 from jinja2 import Environment, nodes
 
-from campaign_pipeline.messages.environment import Record
-from campaign_pipeline.messages.vectorised.reads import WHOLE
+from campaign_pipeline.messages.environment import RECORDS, Record
 from campaign_pipeline.messages.vectorised.rows import Coded, Rows
 
 REMEMBERED = 50_000
@@ -46,12 +45,12 @@ class Unit:
         root, dot, field = name.partition(".")
         if not dot:
             return parent, name
-        return parent.setdefault(root, {}), field
+        return parent.setdefault(root, RECORDS.get(root, dict[str, Any])()), field
 
     def render(self, values: Sequence[Any]) -> str | None:
         """What the piece prints; None if it raises."""
         for (place, name), value in zip(self._places, values, strict=True):
-            place[name] = Record(value) if name == WHOLE and place is self._context.parent else value
+            place[name] = RECORDS[name](value) if name in RECORDS and place is self._context.parent else value
         try:
             return "".join(self._root(self._context))
         except Exception:  # noqa: BLE001  (a template can raise anything; the reference path says what)
