@@ -6,14 +6,14 @@ from functools import cached_property
 
 import numpy as np
 import polars as pl
-from pydantic import SecretStr
 
 from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.core.ids import message_ids
 from campaign_pipeline.core.words import Channel
 from campaign_pipeline.messages.batches import SUBSTITUTION_LIMIT, TAG_BYTES
 from campaign_pipeline.messages.compiled import CompiledTemplate, Problem, compile_template
-from campaign_pipeline.messages.links import unsubscribe_tokens, unsubscribe_url
+from campaign_pipeline.messages.environment import RECORDS
+from campaign_pipeline.messages.run_context import RunContext
 from campaign_pipeline.messages.skeletons import MessageSkeleton, message_skeleton
 from campaign_pipeline.messages.sms import MAX_CHARACTERS, parts_of_all
 from campaign_pipeline.messages.store import StoredTemplate
@@ -41,11 +41,7 @@ class Variant:
 class Job:
     """What is the same for all messages of a run; it can be sent to another process."""
 
-    run_id: str
-    campaign: str
-    channel: Channel
-    public_url: str
-    link_secret: SecretStr
+    context: RunContext
     templates: Mapping[str, StoredTemplate]
 
     @cached_property
@@ -55,14 +51,14 @@ class Job:
 
     def _variant(self, name: str, stored: StoredTemplate) -> Variant:
         template = stored.template
-        if template.channel is not self.channel:
+        if template.channel is not self.context.channel:
             raise InvalidInput(
                 f"variant {name!r}: template {template.template!r} is for {template.channel},"
-                f" the campaign is {self.channel}",
-                f"Give the variant a template for {self.channel}.",
+                f" the campaign is {self.context.channel}",
+                f"Give the variant a template for {self.context.channel}.",
             )
         compiled = compile_template(template)
-        program = Program(compiled, {"campaign": self.campaign, "variant": name})
+        program = Program(compiled, self.context.constants(name))
         return Variant(name, stored, compiled, message_skeleton(template, compiled), program)
 
     def __getstate__(self) -> dict[str, object]:
@@ -78,7 +74,7 @@ class RenderedChunk:
 
 
 def render_chunk(job: Job, chunk: pl.DataFrame) -> RenderedChunk:
-    """The messages of the rows of `chunk` (contact_id, variant, address, send_at, contact)."""
+    """The messages of the rows of `chunk` (contact_id, variant, address, send_at, contact, and context's columns)."""
     found: list[pl.DataFrame] = []
     failures: list[Failure] = []
     rows = chunk.with_row_index("row")
@@ -92,16 +88,14 @@ def render_chunk(job: Job, chunk: pl.DataFrame) -> RenderedChunk:
 
 def _of_variant(job: Job, variant: Variant, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Failure]]:
     """The messages of one variant's rows, with the column row."""
-    ids = message_ids(job.run_id, rows["contact_id"].to_list(), job.channel)
-    columns: dict[str, pl.Series] = {}
-    if variant.compiled.needs_unsubscribe_url:
-        tokens = unsubscribe_tokens(job.link_secret, job.run_id, ids)
-        urls = [unsubscribe_url(job.public_url, token) for token in tokens]
-        columns["unsubscribe_url"] = pl.Series(urls, dtype=pl.String)
+    channel = job.context.channel
+    ids = message_ids(job.context.run_id, rows["contact_id"].to_list(), channel)
+    columns = job.context.columns(variant.compiled.names, ids)
+    columns |= {name: rows[name] for name in RECORDS if name in rows.columns and name != "contact"}
     fragments = variant.program.fragments(rows["contact"], columns)
     problems = dict(fragments.problems)
     parts = pl.Series([None], dtype=pl.Int16).new_from_index(0, rows.height)
-    if job.channel is Channel.SMS:
+    if channel is Channel.SMS:
         body = assembled(dict(variant.skeleton.parts)["body"], fragments.columns, rows.height)
         for row in (body.str.len_chars() > MAX_CHARACTERS).arg_true().to_list():
             problems.setdefault(row, TOO_LONG)
@@ -110,7 +104,7 @@ def _of_variant(job: Job, variant: Variant, rows: pl.DataFrame) -> tuple[pl.Data
         pl.Series("message_id", ids, dtype=pl.String),
         together(fragments.columns, rows.height).alias("fragments"),
         parts.alias("sms_parts"),
-        _alone(job.channel, fragments.columns, rows.height),
+        _alone(channel, fragments.columns, rows.height),
     )
     template = variant.stored.template.template
     places, contacts = rows["row"], rows["contact_id"]

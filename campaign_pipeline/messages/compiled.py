@@ -55,7 +55,8 @@ class CompiledPart:
 @dataclass(frozen=True)
 class CompiledTemplate:
     parts: tuple[CompiledPart, ...]
-    needs_unsubscribe_url: bool
+    names: frozenset[str]
+    """What of the context the parts read: `contact.<field>`, unsubscribe_url ..."""
 
     def render(self, context: Mapping[str, Any]) -> list[str]:
         """The fragments of all parts, in the order of the skeleton rows. Raises RenderingError."""
@@ -71,7 +72,7 @@ def compile_template(template: Template) -> CompiledTemplate:
     """
     parts = tuple(_compile_part(name, source) for name, source in template.parts().items())
     names = {use.name for name, source in template.parts().items() for use in uses(environment_of(name), source)}
-    return CompiledTemplate(parts, "unsubscribe_url" in names)
+    return CompiledTemplate(parts, frozenset(names))
 
 
 def _compile_part(name: str, source: str) -> CompiledPart:

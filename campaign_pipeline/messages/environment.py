@@ -21,9 +21,11 @@ from jinja2.runtime import Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
+from campaign_pipeline.messages.clicks import click_target
 from campaign_pipeline.messages.formats import DEFAULT_LOCALE, format_filters
 
-CONTEXT = ("contact", "segments", "tables", "coupons", "campaign", "variant", "unsubscribe_url", "preferences_url", "view_url")
+LINKS = ("unsubscribe_url", "preferences_url", "view_url")
+CONTEXT = ("contact", "segments", "tables", "coupons", "campaign", "variant", *LINKS)
 """The names that a template can use; those of RECORDS are mappings, the others are strings."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -130,7 +132,8 @@ class MessageEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(autoescape=autoescape, undefined=Missing, finalize=_printable, cache_size=0)
         del self.globals["lipsum"], self.filters["random"]
         self.globals.update({"media": _media})
-        self.filters.update({**format_filters(locale), "click_target": click_target})
+        added: dict[str, Any] = {**format_filters(locale), "click_target": click_target}
+        self.filters.update(added)
         self.tests["none"] = _is_none
         self._single_line = single_line
 

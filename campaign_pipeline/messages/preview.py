@@ -9,7 +9,7 @@ import polars as pl
 from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.messages.compiled import RenderingError, compile_template
 from campaign_pipeline.messages.environment import Record
-from campaign_pipeline.messages.links import unsubscribe_url
+from campaign_pipeline.messages.run_context import example_links
 from campaign_pipeline.messages.skeletons import message_skeleton
 from campaign_pipeline.messages.store import StoredTemplate
 
@@ -55,16 +55,16 @@ def preview_with_example(
     InvalidInput if a template cannot be rendered for it. The unsubscribe link in it does nothing.
     """
     return {
-        variant: _preview(variant, stored, contact, campaign, unsubscribe_url(public_url, "example"))
+        variant: _preview(variant, stored, contact, campaign, public_url)
         for variant, stored in sorted(templates.items())
     }
 
 
 def _preview(
-    variant: str, stored: StoredTemplate, contact: Mapping[str, Any], campaign: str, url: str
+    variant: str, stored: StoredTemplate, contact: Mapping[str, Any], campaign: str, public_url: str
 ) -> dict[str, str]:
     compiled = compile_template(stored.template)
-    context = {"contact": Record(contact), "campaign": campaign, "variant": variant, "unsubscribe_url": url}
+    context = {"contact": Record(contact), "campaign": campaign, "variant": variant, **example_links(public_url)}
     try:
         fragments = compiled.render(context)
     except RenderingError as error:

@@ -12,6 +12,7 @@ from campaign_pipeline.core.words import AudienceStatus, Channel
 from campaign_pipeline.messages.batches import number_batches
 from campaign_pipeline.messages.chunks import Failure, Job, Variant
 from campaign_pipeline.messages.compiled import Problem
+from campaign_pipeline.messages.run_context import RunContext
 from campaign_pipeline.messages.skeletons import SKELETONS_SCHEMA
 from campaign_pipeline.messages.store import StoredTemplate
 from campaign_pipeline.messages.workers import rendered_chunks
@@ -75,19 +76,23 @@ def render_run(
     public_url: str,
     link_secret: SecretStr,
     batch_size: int,
+    context: pl.DataFrame | None = None,
     workers: int = 1,
     progress: Progress = lambda _done, _total: None,
 ) -> Rendered:
     """Render one message for every planned row of `audience` (columns: see the lake).
 
-    `templates` are by variant. The result depends on the arguments only: the same twice. Messages are ordered
+    `templates` are by variant. `context`: by contact_id, what they need beside the contact (dynamic.py). The result
+    depends on the arguments only: the same twice. Messages are ordered
     by send time, variant and contact; a batch has one variant, one send time, at most `batch_size` messages and
     no address twice, and an e-mail whose fragments exceed SendGrid's limit has one of its own. `workers` processes
     share the work where it pays (0: as many as there are cores); the result is the same.
     InvalidInput, after all were tried, if any message cannot be rendered: what, where, for whom.
     """
     planned = _planned(audience, templates)
-    job = Job(run_id, campaign, channel, public_url, link_secret, dict(templates))
+    if context is not None:
+        planned = planned.join(context, on="contact_id", how="left", validate="m:1", maintain_order="left")
+    job = Job(RunContext(run_id, campaign, channel, public_url, link_secret), dict(templates))
     skeletons = _skeletons(job.variants)
     failures = _Failures()
     frames: list[pl.DataFrame] = []
