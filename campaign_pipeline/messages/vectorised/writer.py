@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, TemplateSyntaxError, nodes
+from jinja2 import Environment, nodes
 
 from campaign_pipeline.messages.vectorised import native
 from campaign_pipeline.messages.vectorised.loops import loop
@@ -40,8 +40,8 @@ class Part:
                 pieces = [nodes.CondExpr(tested, nodes.Const("1"), nodes.Const("0"), lineno=tested.lineno)]
             try:
                 self.units[key] = Unit(self.environment, self.name, pieces, inputs, self.constants)
-            except TemplateSyntaxError as error:  # an unknown filter is an error only where it is not in an if
-                raise CannotDivide("a filter or test does not exist") from error
+            except Exception as error:  # an unknown filter, say, is an error only where it is not in an if
+                raise CannotDivide("a piece does not compile by itself") from error
         return self.units[key]
 
 
