@@ -4,10 +4,10 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from croniter import CroniterBadDateError, croniter
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from campaign_pipeline.core.clock import as_utc
 from campaign_pipeline.core.definitions import Definition, read_definition
@@ -60,6 +60,7 @@ def _name(value: object) -> object:
 
 
 Name = Annotated[str, BeforeValidator(_name)]
+UtmValue = Annotated[str, Field(max_length=100)]
 Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_bounded)]
 
 
@@ -69,6 +70,29 @@ class Variant(Definition):
     name: Name
     weight: float = Field(gt=0, allow_inf_nan=False, description="Relative to the other variants' weights.")
     template: Name
+
+
+class Utm(Definition):
+    """Parameters for the web links of e-mails. Absent: what is said of it below; empty: that parameter is left out."""
+
+    source: UtmValue | None = Field(None, description="utm_source; the channel if absent.")
+    medium: UtmValue | None = Field(None, description="utm_medium; the channel if absent.")
+    campaign: UtmValue | None = Field(None, description="utm_campaign; the campaign's name if absent.")
+    content: UtmValue | None = Field(None, description="utm_content; the variant's name if absent.")
+    term: UtmValue | None = Field(None, description="utm_term; left out if absent.")
+
+    def parameters(self, channel: Channel, campaign: str, variant: str) -> dict[str, str]:
+        """By name of the parameter, for one variant."""
+        defaults = {"source": channel.value, "medium": channel.value, "campaign": campaign, "content": variant}
+        given = {name: value for name, value in self.model_dump().items() if value is not None}
+        return {f"utm_{name}": value for name, value in (defaults | given).items() if value}
+
+
+def _switch(value: object) -> object:
+    """`true`: with its defaults; `false`: not at all."""
+    if isinstance(value, bool):
+        return {} if value else None
+    return value
 
 
 class At(Definition):
@@ -143,6 +167,13 @@ class Campaign(Definition):
     )
     send_before: Duration | None = Field(None, description="How long after the run's time a message may still go out.")
     on_doubt: Literal["never_duplicate", "never_lose"] = "never_duplicate"
+    # Both are not stored where they are as they were before there were such fields: no version changes by them.
+    utm: Annotated[Utm | None, BeforeValidator(_switch)] = Field(
+        None, exclude_if=lambda value: value is None, description="What the links of e-mails carry for web analytics."
+    )
+    track_clicks: Literal["provider", "own", "none"] = Field(
+        "provider", exclude_if=lambda value: value == "provider", description="Who learns of clicks in e-mails."
+    )
 
     @field_validator("on_doubt")
     @classmethod
@@ -167,6 +198,17 @@ class Campaign(Definition):
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"the name {sorted(twice)[0]!r} is given twice")
         return variants
+
+    @model_validator(mode="after")
+    def _has_links(self) -> Self:
+        if self.channel is not Channel.EMAIL:
+            if self.utm is not None:
+                raise ValueError(
+                    f"utm is for the links of e-mails: write the parameters into the text of the {self.channel}"
+                )
+            if self.track_clicks == "own":
+                raise ValueError("track_clicks: own is for the links of e-mails")
+        return self
 
     @property
     def control(self) -> str:

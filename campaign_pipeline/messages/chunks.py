@@ -17,6 +17,7 @@ from campaign_pipeline.messages.run_context import RunContext
 from campaign_pipeline.messages.skeletons import MessageSkeleton, message_skeleton
 from campaign_pipeline.messages.sms import MAX_CHARACTERS, parts_of_all
 from campaign_pipeline.messages.store import StoredTemplate
+from campaign_pipeline.messages.tracking import AS_WRITTEN, LinkRules, with_rules
 from campaign_pipeline.messages.vectorised.assemble import assembled, together
 from campaign_pipeline.messages.vectorised.program import Program
 
@@ -43,6 +44,7 @@ class Job:
 
     context: RunContext
     templates: Mapping[str, StoredTemplate]
+    links: LinkRules = AS_WRITTEN
 
     @cached_property
     def variants(self) -> dict[str, Variant]:
@@ -57,6 +59,7 @@ class Job:
                 f" the campaign is {self.context.channel}",
                 f"Give the variant a template for {self.context.channel}.",
             )
+        template = with_rules(template, self.links, self.context, name)
         compiled = compile_template(template)
         program = Program(compiled, self.context.constants(name))
         return Variant(name, stored, compiled, message_skeleton(template, compiled), program)

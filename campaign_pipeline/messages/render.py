@@ -15,6 +15,7 @@ from campaign_pipeline.messages.compiled import Problem
 from campaign_pipeline.messages.run_context import RunContext
 from campaign_pipeline.messages.skeletons import SKELETONS_SCHEMA
 from campaign_pipeline.messages.store import StoredTemplate
+from campaign_pipeline.messages.tracking import AS_WRITTEN, LinkRules
 from campaign_pipeline.messages.workers import rendered_chunks
 
 MESSAGES_SCHEMA: dict[str, pl.DataType] = {
@@ -77,12 +78,13 @@ def render_run(
     link_secret: SecretStr,
     batch_size: int,
     context: pl.DataFrame | None = None,
+    links: LinkRules = AS_WRITTEN,
     workers: int = 1,
     progress: Progress = lambda _done, _total: None,
 ) -> Rendered:
     """Render one message for every planned row of `audience` (columns: see the lake).
 
-    `templates` are by variant. `context`: by contact_id, what they need beside the contact (dynamic.py). The result
+    `templates` are by variant. `context`: by contact_id, what they need beside the contact (dynamic.py). `links`: what is done with web links. The result
     depends on the arguments only: the same twice. Messages are ordered
     by send time, variant and contact; a batch has one variant, one send time, at most `batch_size` messages and
     no address twice, and an e-mail whose fragments exceed SendGrid's limit has one of its own. `workers` processes
@@ -92,7 +94,7 @@ def render_run(
     planned = _planned(audience, templates)
     if context is not None:
         planned = planned.join(context, on="contact_id", how="left", validate="m:1", maintain_order="left")
-    job = Job(RunContext(run_id, campaign, channel, public_url, link_secret), dict(templates))
+    job = Job(RunContext(run_id, campaign, channel, public_url, link_secret), dict(templates), links)
     skeletons = _skeletons(job.variants)
     failures = _Failures()
     frames: list[pl.DataFrame] = []

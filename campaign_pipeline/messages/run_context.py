@@ -64,8 +64,7 @@ COLUMNS: Mapping[str, Column] = {
 """name -> how it is made. A name that authors may use stands in environment.CONTEXT too."""
 
 
-def example_links(public_url: str) -> dict[str, Any]:
-    """For previews: by name, what stands for the columns and the targets of clicks. The links do nothing."""
+def example_links(public_url: str) -> dict[str, str]:
+    """For previews: by name, what stands for each message's own links. They do nothing."""
     base = public_url.rstrip("/")
-    links = {f"{link}_url": f"{base}/{path}/example" for link, path in PATHS.items()}
-    return {**links, CLICK_MESSAGE: "example", CLICK_TARGETS: ClickTargets(SecretStr("example"), "example")}
+    return {f"{link}_url": f"{base}/{path}/example" for link, path in PATHS.items()}

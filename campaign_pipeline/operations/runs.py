@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from campaign_pipeline.campaigns import gates
 from campaign_pipeline.campaigns.audience import freeze
-from campaign_pipeline.campaigns.definition import Cron
+from campaign_pipeline.campaigns.definition import Campaign, Cron
 from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
 from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs
 from campaign_pipeline.contacts.consent import current_consent
@@ -25,7 +25,8 @@ from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.channels import open_channel
 from campaign_pipeline.messages.preview import example_contact, preview_with_example
 from campaign_pipeline.messages.render import render_run
-from campaign_pipeline.messages.store import load_templates
+from campaign_pipeline.messages.store import StoredTemplate, load_templates
+from campaign_pipeline.messages.tracking import link_rules, with_utm
 from campaign_pipeline.operations.installation import Installation
 
 UNDER_WAY = frozenset({RunState.SCHEDULED, RunState.RUNNING, RunState.PAUSED})
@@ -90,6 +91,7 @@ def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.Dat
         public_url=settings.public_url,
         link_secret=settings.link_secret,
         batch_size=size,
+        links=link_rules(campaign),
         progress=progress_of("rendered"),
     )
     lake.write(rendered.skeletons, "skeletons", run_id)
@@ -98,14 +100,25 @@ def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.Dat
 
 
 def preview_messages(installation: Installation, run: Run) -> dict[str, dict[str, str]]:
-    """What a made-up contact would get: variant -> part -> text. No personal data."""
+    """What a made-up contact would get: variant -> part -> text. No personal data.
+
+    With the parameters of web links, but not through our redirect: whoever looks at it may follow them.
+    """
     with reading(installation.engine) as connection:
         templates = load_templates(connection)
-    chosen = {variant.name: templates[variant.template] for variant in run.campaign.variants}
+    chosen = {
+        variant.name: _as_sent(run.campaign, variant.name, templates[variant.template])
+        for variant in run.campaign.variants
+    }
     example = example_contact(read_snapshot(installation.lake).schema)
     return preview_with_example(
         chosen, example, campaign=run.campaign.campaign, public_url=installation.settings.public_url
     )
+
+
+def _as_sent(campaign: Campaign, variant: str, stored: StoredTemplate) -> StoredTemplate:
+    rules = link_rules(campaign)
+    return replace(stored, template=with_utm(stored.template, rules, campaign.channel, campaign.campaign, variant))
 
 
 def plan_dispatch(installation: Installation, run_id: str) -> Run:
@@ -142,7 +155,8 @@ def send_channel(installation: Installation, run_id: str, channel: Channel, *, w
         withdrawn = audience.filter(~pl.col("contact_id").is_in(consented.implode())).get_column("address")
         return set(suppressed) | set(withdrawn.drop_nulls())
 
-    with open_channel(channel, installation.settings) as opened:
+    tracks_clicks = run.campaign.track_clicks == "provider"
+    with open_channel(channel, installation.settings, tracks_clicks=tracks_clicks) as opened:
         return worker.send_due(
             installation.engine,
             installation.lake,

@@ -5,12 +5,15 @@ from campaign_pipeline.core.words import Channel as ChannelName
 from campaign_pipeline.dispatch.channels.base import Channel
 
 
-def open_channel(name: ChannelName, settings: Settings) -> Channel:
-    """The channel, ready to send, as a context manager. Refused: its URL is not loopback and live sending is off."""
+def open_channel(name: ChannelName, settings: Settings, *, tracks_clicks: bool = True) -> Channel:
+    """The channel, ready to send, as a context manager. Refused: its URL is not loopback and live sending is off.
+
+    `tracks_clicks`: whether the provider may lead links through itself, if the account is set so.
+    """
     if name == ChannelName.EMAIL:  # the SDKs take a second to import: only who sends pays for it
         from campaign_pipeline.dispatch.channels.sendgrid import SendGrid
 
-        return SendGrid(settings)
+        return SendGrid(settings, tracks_clicks=tracks_clicks)
     from campaign_pipeline.dispatch.channels.twilio import Twilio
 
     return Twilio(name, settings)

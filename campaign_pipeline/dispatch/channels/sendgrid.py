@@ -51,12 +51,13 @@ class SendGrid:
     # Message logs would tell doubts apart, but nobody has tried them on a live account: events settle doubts.
     capabilities = Capabilities(max_batch=1000)
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, tracks_clicks: bool = True) -> None:
         self._host = settings.provider_url(settings.sendgrid_base_url)
         self._key = settings.sendgrid_api_key
         self._timeout = settings.request_timeout_seconds
         self._clock: Clock = settings.clock
         self._sender = {"email": settings.email_from, "name": settings.email_from_name}
+        self._tracks_clicks = tracks_clicks
         self._public_url, self._secret = settings.public_url, settings.link_secret
         self._opener = build_opener(proxies=not is_loopback(urlsplit(self._host).hostname or ""))
         self._local = threading.local()
@@ -70,7 +71,8 @@ class SendGrid:
     def send(self, batch: Batch) -> list[Result]:
         results: list[Result] = []
         held = False
-        for messages, body in request_bodies(batch, self._sender, self._unsubscribe):
+        bodies = request_bodies(batch, self._sender, self._unsubscribe, tracks_clicks=self._tracks_clicks)
+        for messages, body in bodies:
             if held:
                 results += _all(messages, Kind.HELD_BACK, "held_back")
                 continue

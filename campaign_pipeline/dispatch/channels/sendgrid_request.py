@@ -17,14 +17,23 @@ from campaign_pipeline.messages.links import list_unsubscribe_headers
 CONTENT_TYPES = {"text": "text/plain", "html": "text/html"}
 """In the order in which SendGrid wants them."""
 
+TRACKING: dict[str, Any] = {"subscription_tracking": {"enable": False}}
+"""Our own link and header unsubscribe; SendGrid's footer would add a second one that we do not hear of."""
+
+NO_CLICKS: dict[str, Any] = {"click_tracking": {"enable": False, "enable_text": False}}
+
 Unsubscribe = Callable[[str, str], str]
 """(run_id, message_id) -> the message's unsubscribe URL."""
 
 
 def request_bodies(
-    batch: Batch, sender: dict[str, str], unsubscribe: Unsubscribe
+    batch: Batch, sender: dict[str, str], unsubscribe: Unsubscribe, *, tracks_clicks: bool = True
 ) -> Iterator[tuple[Sequence[Message], dict[str, Any]]]:
-    """(messages, body) of each request of the batch: one, and one for each message that is too long for tags."""
+    """(messages, body) of each request of the batch: one, and one for each message that is too long for tags.
+
+    `tracks_clicks`: SendGrid does with links what its account is set to; otherwise it leaves them alone.
+    """
+    tracking = TRACKING if tracks_clicks else TRACKING | NO_CLICKS
     nonce = _nonce(batch)
     tagged: list[Message] = []
     personalizations: list[dict[str, Any]] = []
@@ -45,13 +54,18 @@ def request_bodies(
         )
     if tagged:
         skeleton = {part: cut.assemble(_tags(nonce, part, cut.slots)) for part, cut in batch.skeleton.parts}
-        yield tagged, _body(batch, sender, skeleton, personalizations)
+        yield tagged, _body(batch, sender, skeleton, personalizations, tracking)
     for message in alone:
-        yield [message], _body(batch, sender, batch.texts(message), [_personalization(batch, message, unsubscribe)])
+        person = _personalization(batch, message, unsubscribe)
+        yield [message], _body(batch, sender, batch.texts(message), [person], tracking)
 
 
 def _body(
-    batch: Batch, sender: dict[str, str], texts: dict[str, str], personalizations: list[dict[str, Any]]
+    batch: Batch,
+    sender: dict[str, str],
+    texts: dict[str, str],
+    personalizations: list[dict[str, Any]],
+    tracking: dict[str, Any],
 ) -> dict[str, Any]:
     return {
         "personalizations": personalizations,
@@ -59,8 +73,7 @@ def _body(
         "subject": texts["subject"],
         "content": [{"type": mime, "value": texts[part]} for part, mime in CONTENT_TYPES.items() if part in texts],
         "categories": [batch.campaign, f"variant:{batch.variant}"],
-        # Our own link and header unsubscribe; SendGrid's footer would add a second one that we do not hear of.
-        "tracking_settings": {"subscription_tracking": {"enable": False}},
+        "tracking_settings": tracking,
     }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from html import escape, unescape
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
-from jinja2 import Environment
+from jinja2 import Environment, TemplateSyntaxError
 
 from campaign_pipeline.messages.authoring.placeholders import hide
 
@@ -15,14 +15,24 @@ _ATTRIBUTE = re.compile(r"""(?P<name>\s[^\s=>"'/]+\s*=\s*)(?P<value>"[^"]*"|'[^'
 _WEB = re.compile(r"\s*https?://[^\s/?#]", re.IGNORECASE)
 
 
-def rewrite_links(environment: Environment, source: str, change: Callable[[str], str]) -> str:
+def rewrite_links(
+    environment: Environment, source: str, change: Callable[[str], str], varying: Callable[[str], str] | None = None
+) -> str:
     """`source` with each link to the web as `change` has it.
 
     `change` gets the address as it is (not escaped for HTML), in which each Jinja2 tag is a word of letters and
     digits, and gives the new one in the same way. Anchors, mailto:, tel:, addresses that begin with a Jinja2 tag (merge
     tags such as the unsubscribe link) and what stands in comments and style sheets stay to the letter.
+
+    `varying` is used instead for addresses with Jinja2 tags. What it gives may stand within further tags, so it gets
+    whole ones only: an address in which an `if` begins that ends elsewhere stays to the letter.
     """
     hidden = hide(environment, source, as_comments=False)
+
+    def changed(address: str) -> str:
+        if varying is None or not hidden.order(address):
+            return change(address)
+        return varying(address) if _is_template(environment, hidden.reveal(address)) else address
 
     def attribute(found: re.Match[str]) -> str:
         if found["name"].strip(" \t\r\n=").lower() != "href":
@@ -30,7 +40,7 @@ def rewrite_links(environment: Environment, source: str, change: Callable[[str],
         value = found["value"]
         mark = value[0] if value[0] in "\"'" else ""
         address = unescape(value[1:-1] if mark else value)
-        new = change(address.strip()) if _WEB.match(address) else address
+        new = changed(address.strip()) if _WEB.match(address) else address
         return found[0] if new == address else f"{found['name']}{mark or chr(34)}{escape(new)}{mark or chr(34)}"
 
     def tag(found: re.Match[str]) -> str:
@@ -41,6 +51,14 @@ def rewrite_links(environment: Environment, source: str, change: Callable[[str],
         pieces += [_TAG.sub(tag, hidden.text[start : skipped.start()]), skipped[0]]
         start = skipped.end()
     return hidden.reveal("".join((*pieces, _TAG.sub(tag, hidden.text[start:]))))
+
+
+def _is_template(environment: Environment, text: str) -> bool:
+    try:
+        environment.parse(text)
+    except TemplateSyntaxError:
+        return False
+    return True
 
 
 def with_parameters(address: str, parameters: Mapping[str, str]) -> str:
