@@ -20,7 +20,7 @@ from campaign_pipeline.core.tables.contacts import (
 )
 from campaign_pipeline.core.tables.dispatch import claims, outcomes, plans
 from campaign_pipeline.core.tables.events import experiments, inbox_cursors
-from campaign_pipeline.core.tables.messages import template_versions
+from campaign_pipeline.core.tables.messages import coupon_codes, media, template_versions
 from campaign_pipeline.core.tables.segments import segment_versions
 
 __all__ = [
@@ -29,9 +29,11 @@ __all__ = [
     "claims",
     "consents",
     "contacts",
+    "coupon_codes",
     "experiments",
     "imports",
     "inbox_cursors",
+    "media",
     "metadata",
     "outcomes",
     "plans",
