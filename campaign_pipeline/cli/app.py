@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from campaign_pipeline.cli import data, experiments, results, runs, segments, servers, setup
+from campaign_pipeline.cli import data, experiments, results, runs, segments, servers, setup, templates
 from campaign_pipeline.cli.output import show_error
 from campaign_pipeline.core.errors import CampaignError
 
@@ -21,6 +21,7 @@ for group in (setup, runs, results, servers):
 app.add_typer(data.contacts, name="contacts")
 app.add_typer(data.events, name="events")
 app.add_typer(segments.segments, name="segments")
+app.add_typer(templates.templates, name="templates")
 app.add_typer(experiments.experiments, name="experiments")
 
 

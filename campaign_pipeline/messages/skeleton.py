@@ -81,7 +81,7 @@ def cut(environment: Environment, source: str, name: str) -> Cut:
             in_slot = in_slot and not node.data
         elif isinstance(node, _PRINTS_NOTHING):
             body.append(node)
-            state = f"a {type(node).__name__.lower()} on line {node.lineno}"
+            state = state or keeps_state(node)
         else:
             if not in_slot:
                 if len(constants) > 1:
@@ -96,6 +96,13 @@ def cut(environment: Environment, source: str, name: str) -> Cut:
     code = environment.compile(fragments_only, name)
     template = environment.template_class.from_code(environment, code, environment.make_globals(None))
     return Cut(Skeleton(tuple(constants)), environment, tuple(map(tuple, slots)), state, template, separator)
+
+
+def keeps_state(node: nodes.Node) -> str:
+    """Why no slot of a part can be rendered by itself: `node` is there."""
+    word = {"Assign": "set", "AssignBlock": "set", "CallBlock": "call", "FromImport": "import"}
+    kind = type(node).__name__
+    return f"there is {{% {word.get(kind, kind.lower())} %}} on line {node.lineno}"
 
 
 def _top_level(tree: nodes.Template) -> Iterator[nodes.Node]:

@@ -7,6 +7,7 @@ from jinja2.filters import FILTERS
 from jinja2.tests import TESTS
 
 from campaign_pipeline.messages.environment import CONTEXT, RECORDS
+from campaign_pipeline.messages.skeleton import keeps_state
 
 LOOP = frozenset({"index", "index0", "revindex", "revindex0", "first", "last", "length"})
 """What of `loop` a loop over a column has."""
@@ -33,7 +34,7 @@ def shared_state(environment: Environment, slots: Iterable[Iterable[nodes.Node]]
     for node in (node for slot in slots for node in slot):
         for each in _and_below(node):
             if isinstance(each, _KEEPS_STATE):
-                return f"a {type(each).__name__.lower()} on line {each.lineno}"
+                return keeps_state(each)
             if sees_context(environment, each):
                 return f"a function that sees everything on line {each.lineno}"
             if isinstance(each, nodes.Name):
@@ -43,7 +44,7 @@ def shared_state(environment: Environment, slots: Iterable[Iterable[nodes.Node]]
                     return f"{each.name} is used on line {each.lineno}"
         for each in _in_this_scope(node):
             if isinstance(each, nodes.Assign | nodes.AssignBlock):
-                return f"a set on line {each.lineno}"
+                return keeps_state(each)
     return None
 
 

@@ -201,9 +201,11 @@ def block(*pieces: str | st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 def loops(draw: Any, inner: st.SearchStrategy[str]) -> str:
     source = draw(
         st.sampled_from(
-            ["contact['items']", "contact['items']", "contact.items", "contact.tags", "contact.nested", "contact.a"]
-            + ["contact['items'][:2]", "contact['items'] | sort(attribute='count')", "range(contact.small or 2)"]
-            + ["contact.nothing", "[contact.a, contact.b]"]
+            [
+                *["contact['items']", "contact['items']", "contact.items", "contact.tags", "contact.nested"],
+                *["contact['items'][:2]", "contact['items'] | sort(attribute='count')", "range(contact.small or 2)"],
+                *["contact.a", "contact.nothing", "[contact.a, contact.b]"],
+            ]
         )
     )
     body = draw(
@@ -261,7 +263,7 @@ pieces = st.recursive(
 stateful = st.sampled_from(
     [
         "{% set name = contact.a | default('x', true) %}{{ name }} {{ name | upper }}",
-        "{% set seen = namespace(n=0) %}{% for x in contact.tags %}{% set seen.n = seen.n + 1 %}{% endfor %}-{{ seen.n }}",
+        "{% set seen=namespace(n=0) %}{% for x in contact.tags %}{% set seen.n = seen.n + 1 %}{% endfor %}{{ seen.n }}",
         "{% macro m(x) %}[{{ x }}]{% endmacro %}{{ m(contact.a) }} {{ m(contact.n) }}",
         "{% if contact.flag %}{% set y = contact.a %}{% endif %}-{{ y | default('none') }}",
         "{% set contact = {'a': 'mine'} %}{{ contact.a }}",
