@@ -8,6 +8,7 @@ import polars as pl
 
 from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.messages.compiled import RenderingError, compile_template
+from campaign_pipeline.messages.context import example_context, needs
 from campaign_pipeline.messages.environment import Record
 from campaign_pipeline.messages.run_context import example_links
 from campaign_pipeline.messages.skeletons import message_skeleton
@@ -48,23 +49,35 @@ def _example(name: str, kind: pl.DataType) -> Any:
 
 
 def preview_with_example(
-    templates: Mapping[str, StoredTemplate], contact: Mapping[str, Any], *, campaign: str, public_url: str
+    templates: Mapping[str, StoredTemplate],
+    contact: Mapping[str, Any],
+    *,
+    campaign: str,
+    public_url: str,
+    items: Mapping[str, pl.DataType] | None = None,
 ) -> dict[str, dict[str, str]]:
     """variant -> part -> whole text, for `contact`, which is an example and not a person.
 
+    `items`: contact table -> the type of its items, of which examples are made.
     InvalidInput if a template cannot be rendered for it. The unsubscribe link in it does nothing.
     """
+    same = {"campaign": campaign, **example_links(public_url)}
     return {
-        variant: _preview(variant, stored, contact, campaign, public_url)
+        variant: _preview(
+            stored,
+            {
+                "contact": Record(contact),
+                **example_context(needs([stored.template]), items),
+                **same,
+                "variant": variant,
+            },
+        )
         for variant, stored in sorted(templates.items())
     }
 
 
-def _preview(
-    variant: str, stored: StoredTemplate, contact: Mapping[str, Any], campaign: str, public_url: str
-) -> dict[str, str]:
+def _preview(stored: StoredTemplate, context: Mapping[str, Any]) -> dict[str, str]:
     compiled = compile_template(stored.template)
-    context = {"contact": Record(contact), "campaign": campaign, "variant": variant, **example_links(public_url)}
     try:
         fragments = compiled.render(context)
     except RenderingError as error:

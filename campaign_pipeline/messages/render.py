@@ -84,9 +84,9 @@ def render_run(
 ) -> Rendered:
     """Render one message for every planned row of `audience` (columns: see the lake).
 
-    `templates` are by variant. `context`: by contact_id, what they need beside the contact (dynamic.py). `links`: what is done with web links. The result
-    depends on the arguments only: the same twice. Messages are ordered
-    by send time, variant and contact; a batch has one variant, one send time, at most `batch_size` messages and
+    `templates` are by variant. `context`: by contact_id, what they need beside the contact (context.py). `links`: what
+    is done with web links. The result depends on the arguments only: the same twice. Messages are ordered by send time,
+    variant and contact; a batch has one variant, one send time, at most `batch_size` messages and
     no address twice, and an e-mail whose fragments exceed SendGrid's limit has one of its own. `workers` processes
     share the work where it pays (0: as many as there are cores); the result is the same.
     InvalidInput, after all were tried, if any message cannot be rendered: what, where, for whom.

@@ -23,10 +23,12 @@ from campaign_pipeline.dispatch import ledger, reconcile, worker
 from campaign_pipeline.dispatch.account import RunAccount, account
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.channels import open_channel
+from campaign_pipeline.messages.context import needs
 from campaign_pipeline.messages.preview import example_contact, preview_with_example
 from campaign_pipeline.messages.render import render_run
 from campaign_pipeline.messages.store import StoredTemplate, load_templates
 from campaign_pipeline.messages.tracking import link_rules, with_utm
+from campaign_pipeline.operations.content import gather_context, item_types
 from campaign_pipeline.operations.installation import Installation
 
 UNDER_WAY = frozenset({RunState.SCHEDULED, RunState.RUNNING, RunState.PAUSED})
@@ -82,9 +84,13 @@ def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.Dat
         templates = load_templates(connection)
     campaign = run.campaign
     size = settings.sendgrid_batch_size if campaign.channel == Channel.EMAIL else settings.twilio_batch_size
+    audience = lake.read("audience", run_id)
+    chosen = {variant.name: templates[variant.template] for variant in campaign.variants}
+    context = gather_context(installation, run, audience, {name: each.template for name, each in chosen.items()})
     rendered = render_run(
-        lake.read("audience", run_id),
-        {variant.name: templates[variant.template] for variant in campaign.variants},
+        audience,
+        chosen,
+        context=context,
         run_id=run_id,
         campaign=campaign.campaign,
         channel=campaign.channel,
@@ -112,7 +118,11 @@ def preview_messages(installation: Installation, run: Run) -> dict[str, dict[str
     }
     example = example_contact(read_snapshot(installation.lake).schema)
     return preview_with_example(
-        chosen, example, campaign=run.campaign.campaign, public_url=installation.settings.public_url
+        chosen,
+        example,
+        campaign=run.campaign.campaign,
+        public_url=installation.settings.public_url,
+        items=item_types(installation.lake, needs(each.template for each in chosen.values())),
     )
 
 
