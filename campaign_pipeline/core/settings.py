@@ -67,6 +67,16 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8991",
         description="Where contacts and providers reach the event receiver.",
     )
+    media_dir: str = Field("", description="Folder of the images of messages; empty: data_dir/media.")
+    media_base_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s\"'<>&?#{}\\]+)?$",
+        description="Where contacts load images from; empty: the event receiver, public_url/m.",
+    )
+    media_publish_dir: str = Field(
+        "", description="Folder that images are copied to as well, such as that of a web server; empty: none."
+    )
+    media_max_bytes: int = Field(2_000_000, ge=1, description="The largest image that is taken.")
     link_secret: SecretStr = Field(SANDBOX_SECRET, description="Key that signs unsubscribe links.")
     default_region: str = Field(
         "US",
@@ -104,6 +114,14 @@ class Settings(BaseSettings):
     @property
     def inbox_dir(self) -> Path:
         return self.data_dir / "inbox"
+
+    @property
+    def media_folder(self) -> Path:
+        return Path(self.media_dir) if self.media_dir else self.data_dir / "media"
+
+    def media_url(self, file: str) -> str:
+        """The address of a file of the media folder."""
+        return f"{(self.media_base_url or self.public_url.rstrip('/') + '/m').rstrip('/')}/{file}"
 
     @property
     def warehouse_path(self) -> Path:

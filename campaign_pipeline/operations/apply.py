@@ -15,6 +15,7 @@ from campaign_pipeline.core.versions import Change
 from campaign_pipeline.messages.authoring.reading import read_template_file
 from campaign_pipeline.messages.definition import Template
 from campaign_pipeline.messages.store import apply_template, load_templates
+from campaign_pipeline.operations.content import complete
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.segments.definition import Segment, read_segment_file
 from campaign_pipeline.segments.references import check_references
@@ -48,8 +49,9 @@ def apply_folder(installation: Installation, folder: Path) -> list[Applied]:
     at = installation.clock()
     with writing(installation.engine) as connection:
         segments = load_segments(connection) | dict(found.segments)
-        templates = {name: each.template for name, each in load_templates(connection).items()} | dict(found.templates)
         check_references(segments)
+        completed = complete(installation, connection, found.templates, segments)
+        templates = {name: each.template for name, each in load_templates(connection).items()} | completed
         for name, campaign in found.campaigns.items():
             _check_campaign(campaign, found.files["campaign", name], segments, templates)
         for name, campaign in load_campaigns(connection).items():
@@ -57,10 +59,7 @@ def apply_folder(installation: Installation, folder: Path) -> list[Applied]:
                 _check_campaign(campaign, folder, segments, templates)
         return [
             *(Applied("segment", name, apply_segment(connection, each, at)) for name, each in found.segments.items()),
-            *(
-                Applied("template", name, apply_template(connection, each, at)[0])
-                for name, each in found.templates.items()
-            ),
+            *(Applied("template", name, apply_template(connection, each, at)[0]) for name, each in completed.items()),
             *(
                 Applied("campaign", name, apply_campaign(connection, each, at))
                 for name, each in found.campaigns.items()

@@ -1,6 +1,7 @@
-"""What messages take from elsewhere, gathered for a run: segments, contact tables and coupon codes."""
+"""What messages take from elsewhere: segments, contact tables, coupon codes and media."""
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 import polars as pl
 import sqlalchemy as sa
@@ -8,14 +9,17 @@ import sqlalchemy as sa
 from campaign_pipeline.campaigns.life_cycle import ENDED, run_state
 from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.core.database import reading, writing
-from campaign_pipeline.core.errors import NotFound, Refused
+from campaign_pipeline.core.errors import InvalidInput, NotFound, Refused
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.tables import claims
+from campaign_pipeline.core.versions import Change
 from campaign_pipeline.core.words import AudienceStatus
 from campaign_pipeline.messages.contact_tables import item_type, read_contact_table, tables
 from campaign_pipeline.messages.context import Needs, context_columns, needs
 from campaign_pipeline.messages.coupons import pools, release, reserve
-from campaign_pipeline.messages.definition import Template
+from campaign_pipeline.messages.definition import Template, unknown_variables
+from campaign_pipeline.messages.media import Medium, add_media, copy_whole, load_media
+from campaign_pipeline.messages.media_links import UnknownMedium, with_media
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.segments.evaluate import members
 from campaign_pipeline.segments.store import load_segments
@@ -56,13 +60,6 @@ def _using(pool: str, templates: Mapping[str, Template]) -> list[str]:
     return [variant for variant, template in templates.items() if pool in needs([template]).coupons]
 
 
-def known_content(
-    installation: Installation, segments: Collection[str], connection: sa.Connection
-) -> dict[str, list[str]]:
-    """What templates may use after `segments.`, `tables.` and `coupons.`."""
-    return {"segments": sorted(segments), "tables": tables(installation.lake), "coupons": pools(connection)}
-
-
 def item_types(lake: Lake, needed: Needs) -> dict[str, pl.DataType]:
     """The types of the items of those tables that are there: for examples."""
     return {name: item_type(lake, name) for name in needed.tables if name in tables(lake)}
@@ -86,3 +83,47 @@ def release_codes(installation: Installation, run_id: str) -> int:
         else:
             sent_to = pl.Series([], dtype=pl.String)
         return release(connection, run_id, sent_to)
+
+
+def add_medium(installation: Installation, file: Path, name: str) -> tuple[Change, Medium]:
+    """Keep the image `file` as medium `name`, and publish it where the settings say: see messages/media.py."""
+    settings = installation.settings
+    with writing(installation.engine) as connection:
+        change, medium = add_media(
+            connection,
+            settings.media_folder,
+            file,
+            name,
+            max_bytes=settings.media_max_bytes,
+            at=installation.clock(),
+        )
+        if settings.media_publish_dir:
+            copy_whole(settings.media_folder / medium.file, Path(settings.media_publish_dir) / medium.file)
+    return change, medium
+
+
+def complete(
+    installation: Installation, connection: sa.Connection, templates: Mapping[str, Template], segments: Collection[str]
+) -> dict[str, Template]:
+    """`templates` with the addresses of their media. `segments`: all that there are.
+
+    InvalidInput names the template, part and line of a segment, contact table, pool or medium that does not exist.
+    """
+    known = {"segments": segments, "tables": tables(installation.lake), "coupons": pools(connection)}
+    addresses = {name: installation.settings.media_url(each.file) for name, each in load_media(connection).items()}
+    completed: dict[str, Template] = {}
+    for name, template in templates.items():
+        for problem in unknown_variables(template, None, known):
+            raise InvalidInput(f"template {name}: {problem}", _HINTS[problem.name.partition(".")[0]])
+        try:
+            completed[name] = with_media(template, addresses)
+        except UnknownMedium as error:
+            raise InvalidInput(f"template {name}: {error}", "Add it: campaigns media add FILE") from None
+    return completed
+
+
+_HINTS = {
+    "segments": "Put its definition under segments/.",
+    "tables": "Import it first: campaigns tables import NAME FILE --key COLUMN",
+    "coupons": "Import its codes first: campaigns coupons import POOL FILE",
+}
