@@ -43,7 +43,11 @@ def attribute(engine: sa.Engine, lake: Lake, events: Sequence[Event]) -> dict[Me
         for event in own:
             event.channel = channels.get(event.run_id, event.channel)
         _attribute_replies(connection, lake, inbound, channels)
-    return _recipients(lake, {(e.run_id, e.message_id) for e in events if e.message_id and (e.suppress or e.lifts)})
+    return _recipients(lake, {(e.run_id, e.message_id) for e in events if e.message_id and _has_consequences(e)})
+
+
+def _has_consequences(event: Event) -> bool:
+    return bool(event.suppress or event.lifts) or event.raw_type == "preferences"
 
 
 def _channels(connection: sa.Connection) -> dict[str, Channel]:

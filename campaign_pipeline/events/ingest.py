@@ -24,6 +24,7 @@ from campaign_pipeline.events.days import build_day, touched_days
 from campaign_pipeline.events.event import Event
 from campaign_pipeline.events.inbox_reader import Batch, Pending, Rejection, pending_bytes, read_new, set_aside
 from campaign_pipeline.events.normalise import normalise, to_frame
+from campaign_pipeline.events.preferences import apply_preferences
 
 __all__ = ["Pending", "Received", "build_day", "pending_bytes", "receive"]
 
@@ -39,6 +40,7 @@ class Received:
     touched_days: set[str] = field(default_factory=set[str])
     touched_runs: set[str] = field(default_factory=set[str])
     suppressed: int = 0  # suppressions that are new
+    preferences: int = 0  # consents that contacts gave or withdrew on their page
     settled: int = 0  # messages in doubt that events proved to be accepted
     rejected: int = 0  # lines and items set aside in inbox/rejected
     unknown: int = 0  # events of a type we do not know
@@ -64,6 +66,7 @@ def _take_in(engine: sa.Engine, lake: Lake, settings: Settings, batch: Batch, re
         if events:
             lake.write(events_frame, "received_events", batch.partition)
         suppressed, homeless = apply_consequences(connection, events, recipients, now)
+        preferences = apply_preferences(connection, batch.records, recipients)
         rejected = [*batch.rejections, *rejections, *(_homeless(batch, event) for event in homeless)]
         set_aside(settings.inbox_dir, batch, rejected)
         connection.execute(
@@ -76,6 +79,7 @@ def _take_in(engine: sa.Engine, lake: Lake, settings: Settings, batch: Batch, re
     received.touched_days |= touched_days(events_frame, lake)
     received.touched_runs |= _known_runs(engine, {event.run_id for event in events if event.run_id})
     received.suppressed += suppressed
+    received.preferences += preferences
     received.settled += settled
     received.rejected += len(rejected)
     received.unknown += sum(event.type is EventType.UNKNOWN for event in events)

@@ -17,6 +17,8 @@ PARSERS: dict[tuple[str, str], Parser] = {
     ("twilio", "status"): twilio.status_events,
     ("twilio", "inbound"): twilio.inbound_events,
     ("own", "unsubscribe"): own.unsubscribe_events,
+    ("own", "click"): own.click_events,
+    ("own", "preferences"): own.preference_events,
 }
 """By provider and kind of the record. A new provider is a file in providers/ and a line here."""
 

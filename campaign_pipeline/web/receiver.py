@@ -25,6 +25,7 @@ from campaign_pipeline.events.verification import (
     verify_twilio,
 )
 from campaign_pipeline.messages.links import read_unsubscribe_token
+from campaign_pipeline.web.links import MessageLinks
 from campaign_pipeline.web.media import media_route
 from campaign_pipeline.web.metrics import CountRequests, Metrics
 from campaign_pipeline.web.pages import confirm_page, done_page, error_page
@@ -60,6 +61,7 @@ def create_app(settings: Settings, inbox: Inbox) -> Starlette:
             Route("/webhooks/twilio/inbound", receiver.twilio_inbound, methods=["POST"], max_body_size=TWILIO_BYTES),
             Route("/u/{token}", receiver.ask, methods=["GET"]),
             Route("/u/{token}", receiver.unsubscribe, methods=["POST"], max_body_size=UNSUBSCRIBE_BYTES),
+            *MessageLinks(settings, inbox).routes(),
             media_route(settings.media_folder),
             Route("/healthz", receiver.health, methods=["GET"]),
             Route("/metrics", show_metrics, methods=["GET"]),
