@@ -4,7 +4,18 @@ import sys
 
 import typer
 
-from campaign_pipeline.cli import content, data, experiments, results, runs, segments, servers, setup, templates
+from campaign_pipeline.cli import (
+    content,
+    data,
+    experiments,
+    messages,
+    results,
+    runs,
+    segments,
+    servers,
+    setup,
+    templates,
+)
 from campaign_pipeline.cli.output import show_error
 from campaign_pipeline.core.errors import CampaignError
 
@@ -22,6 +33,7 @@ app.add_typer(data.contacts, name="contacts")
 app.add_typer(data.events, name="events")
 app.add_typer(segments.segments, name="segments")
 app.add_typer(templates.templates, name="templates")
+app.add_typer(messages.messages, name="messages")
 app.add_typer(content.tables, name="tables")
 app.add_typer(content.coupons, name="coupons")
 app.add_typer(content.media, name="media")

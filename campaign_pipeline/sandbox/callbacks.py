@@ -153,6 +153,14 @@ class Callbacks:
         self.counts.failed += 1
         return False
 
+    async def follow(self, url: str) -> None:
+        """What a browser does with a link: but only on this machine, and no further than the first answer."""
+        if not is_local(url):
+            return
+        assert self._session is not None, "callbacks are not started"
+        async with self._session.get(URL(url, encoded=True), allow_redirects=False) as answer:
+            await answer.read()
+
     async def _work(self) -> None:
         while True:
             job = await self._jobs.get()

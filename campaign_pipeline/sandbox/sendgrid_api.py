@@ -145,6 +145,9 @@ class SendGridApi:
             url = mail.link(self.behaviour)
             if url is None:
                 return  # nothing to click on
+            if not mail.request.tracks_clicks:
+                self._callbacks.submit(lambda: self._callbacks.follow(url))
+                return
             step = Step("click", step.after, url)
         mail.happened.append((step, at))
         self._callbacks.add_event(mail.event(step, at))
@@ -224,6 +227,7 @@ def _request(mail: Mapping[str, Any], now: float) -> MailRequest:
         batch_id=mail.get("batch_id") or "",
         send_at=mail.get("send_at") or 0,
         created_at=now,
+        tracks_clicks=mail.get("tracking_settings", {}).get("click_tracking", {}).get("enable", True),
     )
 
 

@@ -54,6 +54,7 @@ class MailRequest:
     batch_id: str
     send_at: float
     created_at: float
+    tracks_clicks: bool  # off: the links stay as they are, and SendGrid hears of no click
 
 
 @dataclass(slots=True)

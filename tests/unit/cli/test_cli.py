@@ -46,6 +46,7 @@ def test_these_are_the_commands() -> None:
         "init",
         "media add",
         "media list",
+        "messages show",
         "pause",
         "report",
         "results",
