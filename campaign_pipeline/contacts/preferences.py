@@ -39,17 +39,21 @@ def change_preferences(
     contact_id: str,
     wanted: Collection[Preference],
     *,
+    by: Channel,
     at: datetime,
     source_id: str,
     evidence: Mapping[str, Any],
 ) -> int:
     """Append what differs from the present; how many entries that were. `source_id`: what asked for it.
 
+    `by`: the channel of the message with the link, which proves that the contact has that address, and no other. On
+    other channels it can give back only what it had said before; what is not confirmed there stays so.
+
     Whoever wants to hear again on a channel takes back an earlier use of an unsubscribe link there. An opt-out by STOP,
     a complaint and a bounce stay.
     """
     present = {(each.topic, each.channel): each.state for each in preferences_of(connection, contact_id)}
-    new = [each for each in wanted if present.get((each.topic, each.channel)) != each.state]
+    new = [each for each in wanted if _may_change(present.get((each.topic, each.channel)), each, by)]
     for each in new:
         record_consent(
             connection,
@@ -64,6 +68,12 @@ def change_preferences(
     regained = {each.channel for each in new if each.state is ConsentState.GRANTED}
     lift(connection, _unsubscriptions(connection, contact_id, regained, at, source_id))
     return len(new)
+
+
+def _may_change(present: ConsentState | None, wanted: Preference, by: Channel) -> bool:
+    if present == wanted.state:
+        return False
+    return wanted.state is ConsentState.WITHDRAWN or wanted.channel is by or present is ConsentState.WITHDRAWN
 
 
 def _unsubscriptions(

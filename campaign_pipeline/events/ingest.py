@@ -66,7 +66,7 @@ def _take_in(engine: sa.Engine, lake: Lake, settings: Settings, batch: Batch, re
         if events:
             lake.write(events_frame, "received_events", batch.partition)
         suppressed, homeless = apply_consequences(connection, events, recipients, now)
-        preferences = apply_preferences(connection, batch.records, recipients)
+        preferences = apply_preferences(connection, batch.records, events, recipients)
         rejected = [*batch.rejections, *rejections, *(_homeless(batch, event) for event in homeless)]
         set_aside(settings.inbox_dir, batch, rejected)
         connection.execute(

@@ -12,7 +12,7 @@ from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.core.ids import digest
 from campaign_pipeline.core.words import Channel, ConsentState
 from campaign_pipeline.events.attribution import MessageKey, Recipient
-from campaign_pipeline.events.event import message_key
+from campaign_pipeline.events.event import Event, message_key
 from campaign_pipeline.events.record import Record
 
 KIND = "preferences"
@@ -24,9 +24,16 @@ _CHOICES = {state.value: state for state in (ConsentState.GRANTED, ConsentState.
 
 
 def apply_preferences(
-    connection: sa.Connection, records: Iterable[tuple[int, Record]], recipients: Mapping[MessageKey, Recipient]
+    connection: sa.Connection,
+    records: Iterable[tuple[int, Record]],
+    events: Iterable[Event],
+    recipients: Mapping[MessageKey, Recipient],
 ) -> int:
-    """How many consents changed. Other records are passed over, and so are those of contacts who were erased."""
+    """How many consents changed. Other records are passed over, and so are those of contacts who were erased.
+
+    `events`: those of the records, which know the channel of their message.
+    """
+    channels = {(event.run_id, event.message_id): event.channel for event in events if event.raw_type == KIND}
     changed = 0
     for _, record in records:
         if (record.provider, record.kind) != ("own", KIND):
@@ -44,6 +51,7 @@ def apply_preferences(
             connection,
             recipients[key].contact_id,
             wanted,
+            by=channels[key],
             at=record.received_at,
             source_id=digest(KIND, *key, record.received_at.isoformat()),
             evidence=evidence,

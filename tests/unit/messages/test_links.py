@@ -6,9 +6,15 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from campaign_pipeline.core.errors import InvalidInput
+from campaign_pipeline.core.signing import sign
 from campaign_pipeline.messages.links import (
+    LinkTo,
     list_unsubscribe_headers,
+    message_token,
+    message_urls,
+    read_message_token,
     read_unsubscribe_token,
+    signatures,
     unsubscribe_token,
     unsubscribe_url,
 )
@@ -61,3 +67,21 @@ def test_the_url_and_the_headers_are_rfc_8058() -> None:
         "List-Unsubscribe": "<https://news.example.com/u/t0ken>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
     }
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=200), st.lists(st.text("0123456789abcdef", max_size=24)))
+def test_many_signatures_at_once_are_those_made_one_by_one(key: str, ids: list[str]) -> None:
+    secret = SecretStr(key)
+    expected = [sign(secret, "view", RUN, each) for each in ids]
+    assert list(signatures(secret, "view", RUN, ids)) == expected
+
+
+def test_a_link_is_good_for_one_thing_only() -> None:
+    for link in LinkTo:
+        token = message_token(SECRET, link, RUN, MESSAGE)
+        assert read_message_token(SECRET, link, token) == (RUN, MESSAGE)
+        for other in set(LinkTo) - {link}:
+            with pytest.raises(InvalidInput, match=f"{other} link of ours"):
+                read_message_token(SECRET, other, token)
+    (url,) = message_urls("https://news.example.com/", SECRET, LinkTo.VIEW, RUN, [MESSAGE])
+    assert url == f"https://news.example.com/v/{message_token(SECRET, LinkTo.VIEW, RUN, MESSAGE)}"
