@@ -43,7 +43,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Port = None,
 ) -> None:
-    """Run the event receiver: webhooks of the providers and unsubscribe links.
+    """Run the event receiver: webhooks of the providers, and what the links of messages lead to.
 
     Example: campaigns serve --port 8991
     """

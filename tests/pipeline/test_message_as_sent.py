@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from campaign_pipeline.core.database import writing
+from campaign_pipeline.campaigns.store import load_run
+from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import NotFound
 from campaign_pipeline.core.paths import SAMPLE_DEFINITIONS_DIR
 from campaign_pipeline.core.tables import contacts
@@ -15,6 +16,7 @@ from campaign_pipeline.demo.town import take_in_people
 from campaign_pipeline.messages.sent import SentMessage
 from campaign_pipeline.operations.apply import apply_folder
 from campaign_pipeline.operations.messages import message_account
+from campaign_pipeline.operations.runs import preview_messages
 from campaign_pipeline.sandbox.ground_truth import content_hash, email_hash, text_hash
 from tests.rehearsal import Rehearsal, rehearsal
 
@@ -93,3 +95,18 @@ def test_clicks_are_ours_where_the_campaign_says_so(small_town: Rehearsal) -> No
     assert clicks["url"].str.contains("utm_source=news%20%26%20more").all()
     facts = lake.read("message_facts", run_id)
     assert set(facts.filter(pl.col("clicked_at").is_not_null())["message_id"]) == set(clicks["message_id"])
+
+
+def test_previews_show_the_parameters_and_lead_through_no_redirect(small_town: Rehearsal) -> None:
+    run_id = small_town.request("spring-sale")
+    with reading(small_town.installation.engine) as connection:
+        run = load_run(connection, run_id)
+    previews = preview_messages(small_town.installation, run)
+    assert sorted(previews) == ["emoji", "plain"]
+    for variant, parts in previews.items():
+        assert "utm_source=news%20%26%20more" in parts["html"]
+        assert parts["html"].count("utm_content=") == parts["html"].count(
+            f"utm_content={variant}"
+        )  # the template's own
+        assert "/r/" not in parts["html"]
+        assert "utm_source" not in parts["text"]
