@@ -15,6 +15,9 @@ FEW = 4
 """Values are few if each is there at least this often, in the mean."""
 
 _SAMPLE = 1_000
+_ALL_BUT = 0.98
+"""Of a sample of 1,000: what is expected to differ if there are 25,000 values, about as many as a chunk has rows."""
+
 _ITSELF = (pl.String, pl.Boolean)
 _WIDE = (pl.Int128, pl.UInt128)
 _PHYSICAL = (pl.Datetime, pl.Date, pl.Time, pl.Duration)
@@ -93,7 +96,7 @@ def _coded(column: pl.Series) -> Coded | None:
     key = _key(column)
     if key is None:
         return None
-    if len(key) > 2 * _SAMPLE and key.gather_every(len(key) // _SAMPLE).n_unique() > _SAMPLE * 0.75:
+    if len(key) > 2 * _SAMPLE and key.gather_every(len(key) // _SAMPLE).n_unique() > _SAMPLE * _ALL_BUT:
         return None
     encoded = key.to_arrow().dictionary_encode(null_encoding="encode")
     if isinstance(encoded, pa.ChunkedArray):
