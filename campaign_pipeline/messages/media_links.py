@@ -52,7 +52,7 @@ def _linked(part: str, source: str, addresses: Mapping[str, str]) -> str:
     for name in environment.parse(found).find_all(nodes.Name):
         if name.name == "media":
             raise UnknownMedium(part, name.lineno, "write it as media('hero.png'), and nothing else in the brackets")
-    return found + "\n" if source.endswith("\n") and not found.endswith("\n") else found
+    return found + "\n" if source.endswith(("\n", "\r")) else found  # Jinja2 drops the end of the last line
 
 
 def _replaced(tokens: list[Token], address: Callable[[str], str]) -> str:

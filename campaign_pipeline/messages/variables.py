@@ -57,8 +57,10 @@ def _fields(tree: nodes.Template) -> Iterator[tuple[nodes.Name, str, int]]:
 def misused(environment: Environment, source: str) -> Iterator[tuple[int, str]]:
     """(line, problem) where it cannot be told before rendering which segment, table, pool or medium is meant."""
     tree = environment.parse(source)
-    undeclared = meta.find_undeclared_variables(tree)
     named = {id(name) for name, _, _ in _fields(tree)} | {id(name) for name, _ in media_calls(tree)}
+    undeclared = meta.find_undeclared_variables(tree)  # this may change the tree: 'a' ~ 'b' becomes 'ab'
+    if not any(node.name == "media" and node.ctx != "load" for node in tree.find_all(nodes.Name)):
+        undeclared |= {"media"}  # a function of the environment, unless the template has a variable of this name
     for node in tree.find_all(nodes.Name):
         if node.name not in undeclared or id(node) in named:
             continue
@@ -84,6 +86,13 @@ def media_calls(tree: nodes.Template) -> Iterator[tuple[nodes.Name, str]]:
                 pass
 
 
+def _nearest(name: str, known: Collection[str]) -> tuple[str, ...]:
+    """Of the same record, or of those names that are none."""
+    record = name.partition(".")[0] if "." in name else ""
+    alike = sorted(each for each in known if each.startswith(f"{record}.") or not record)
+    return tuple(get_close_matches(name, alike, n=2, cutoff=0.75))
+
+
 def unknown(
     part: str,
     found: Collection[Use],
@@ -99,7 +108,7 @@ def unknown(
         fields["contact"] = known_fields
     known = {*CONTEXT, *(f"{record}.{field}" for record, names in fields.items() for field in names)}
     return [
-        UnknownVariable(part, use.line, use.name, tuple(get_close_matches(use.name, sorted(known), n=2, cutoff=0.75)))
+        UnknownVariable(part, use.line, use.name, _nearest(use.name, known))
         for use in found
         if use.name not in known and ("." not in use.name or use.name.partition(".")[0] in fields)
     ]

@@ -1,6 +1,5 @@
 """Coupon codes: each goes to one contact of one run, whoever asks at the same time."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +19,8 @@ RUN, OTHER = "spring--20260302t090000z", "autumn--20260902t090000z"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
-    yield request.getfixturevalue("engine" if request.param == "sqlite" else "postgres_engine")
+def database(request: pytest.FixtureRequest) -> sa.Engine:
+    return request.getfixturevalue("engine" if request.param == "sqlite" else "postgres_engine")
 
 
 def contacts(*numbers: int) -> pl.Series:
