@@ -74,10 +74,10 @@ def options() -> argparse.Namespace:
 def plan(opened: Installation, run_id: str, channel: Channel, messages: int, size: int) -> None:
     """A planned run as the stages before leave it: skeletons, messages, and the plan in the ledger."""
     parts = [(part, text.split("{}")) for part, text in PARTS[channel].items()]
-    rows = [("plain", "bench", "0" * 24, part, len(texts) - 1, texts) for part, texts in parts]
-    schema = ["variant", "template", "template_hash", "part", "slots", "constants"]
+    rows = [("plain", "en", "bench", "0" * 24, part, len(texts) - 1, texts) for part, texts in parts]
+    schema = ["variant", "locale", "template", "template_hash", "part", "slots", "constants"]
     opened.lake.write(pl.DataFrame(rows, schema=schema, orient="row"), "skeletons", run_id)
-    slots = sum(row[4] for row in rows)
+    slots = sum(row[5] for row in rows)
     numbers = range(messages)
     frame = pl.DataFrame(
         {
@@ -87,6 +87,7 @@ def plan(opened: Installation, run_id: str, channel: Channel, messages: int, siz
             "contact_id": [f"{number:024x}" for number in numbers],
             "address": [address(channel, number) for number in numbers],
             "variant": ["plain"] * messages,
+            "locale": ["en"] * messages,
             "send_at": pl.Series([AT] * messages, dtype=pl.Datetime("us", "UTC")),
             "fragments": [[f"Ann {number}"] * slots for number in numbers],
         }

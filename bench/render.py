@@ -246,6 +246,7 @@ def audience_of(contacts: int, channel: Channel) -> pl.DataFrame:
             "variant": ["plain"] * contacts,
             "address": [address.format(number) for number in range(contacts)],
             "send_at": pl.Series([AS_OF] * contacts, dtype=pl.Datetime("us", "UTC")),
+            "locale": ["en"] * contacts,
             "contact": rows,
         }
     )

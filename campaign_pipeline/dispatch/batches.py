@@ -12,7 +12,7 @@ from campaign_pipeline.core.errors import Inconsistent, NotFound
 from campaign_pipeline.core.ids import parse_run_id
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.dispatch.channels.base import Batch, Message
-from campaign_pipeline.messages.skeletons import MessageSkeleton, read_skeletons
+from campaign_pipeline.messages.skeletons import Arm, MessageSkeleton, read_skeletons
 
 
 @dataclass(frozen=True)
@@ -45,20 +45,21 @@ class BatchFile:
     def batch(self, rows: pl.DataFrame, batch_no: int, attempt: int, messages: Collection[int]) -> Batch:
         """The batch out of loaded `rows`, with only the given messages."""
         chosen = rows.filter((pl.col("batch_no") == batch_no) & pl.col("message_no").is_in(list(messages)))
-        variants: list[str] = chosen.get_column("variant").unique().to_list()
-        if len(variants) != 1:
-            raise Inconsistent(f"{self.run_id}: batch {batch_no} holds {len(variants)} variants, not one")
+        arms = chosen.select("variant", "locale").unique().rows()
+        if len(arms) != 1:
+            raise Inconsistent(f"{self.run_id}: batch {batch_no} holds {len(arms)} variants and languages, not one")
+        variant, locale = arms[0]
         return Batch(
             run_id=self.run_id,
             campaign=parse_run_id(self.run_id)[0],
-            variant=variants[0],
+            variant=variant,
             batch_no=batch_no,
             attempt=attempt,
-            skeleton=self.skeletons[variants[0]],
+            skeleton=self.skeletons[variant, locale],
             messages=tuple(Message(*row) for row in chosen.select(Message._fields).iter_rows()),
         )
 
     @cached_property
-    def skeletons(self) -> dict[str, MessageSkeleton]:
-        """By variant."""
+    def skeletons(self) -> dict[Arm, MessageSkeleton]:
+        """By variant and locale."""
         return read_skeletons(self.lake.read("skeletons", self.run_id))

@@ -24,7 +24,7 @@ def fits_substitutions(fragments: Sequence[str]) -> bool:
 class BatchCutter:
     """Numbers batches from 0 as messages come by in order.
 
-    A batch has one key (variant and send time), at most `size` messages and no address twice (letter case
+    A batch has one key (variant, language and send time), at most `size` messages and no address twice (letter case
     aside, as SendGrid compares them). A message that is `alone` has a batch of its own.
     """
 
@@ -54,9 +54,9 @@ class BatchCutter:
 def number_batches(messages: pl.DataFrame, size: int) -> pl.Series:
     """The batch of every message (Int32), as BatchCutter numbers them.
 
-    `messages`, in order: send_at, variant, address, and alone (Boolean).
+    `messages`, in order: send_at, variant, locale, address, and alone (Boolean).
     """
-    keyed = messages.select("address", "alone", key=pl.struct("send_at", "variant").rle_id())
+    keyed = messages.select("address", "alone", key=pl.struct("send_at", "variant", "locale").rle_id())
     if _address_twice(keyed.filter(~pl.col("alone"))):
         return _number_one_by_one(messages, size)
     alone = pl.col("alone")
@@ -76,6 +76,6 @@ def _address_twice(messages: pl.DataFrame) -> bool:
 
 def _number_one_by_one(messages: pl.DataFrame, size: int) -> pl.Series:
     cutter = BatchCutter(size)
-    rows = messages.select("send_at", "variant", "address", "alone").iter_rows()
-    numbers = [cutter.batch_of((at, variant), address, alone=alone) for at, variant, address, alone in rows]
+    rows = messages.select("send_at", "variant", "locale", "address", "alone").iter_rows()
+    numbers = [cutter.batch_of(tuple(key), address, alone=alone) for *key, address, alone in rows]
     return pl.Series("batch_no", numbers, dtype=pl.Int32)

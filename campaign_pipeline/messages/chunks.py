@@ -13,8 +13,9 @@ from campaign_pipeline.core.words import Channel
 from campaign_pipeline.messages.batches import SUBSTITUTION_LIMIT, TAG_BYTES
 from campaign_pipeline.messages.compiled import CompiledTemplate, Problem, compile_template
 from campaign_pipeline.messages.environment import RECORDS
+from campaign_pipeline.messages.inputs import filled_in
 from campaign_pipeline.messages.run_context import RunContext
-from campaign_pipeline.messages.skeletons import MessageSkeleton, message_skeleton
+from campaign_pipeline.messages.skeletons import Arm, MessageSkeleton, message_skeleton
 from campaign_pipeline.messages.sms import MAX_CHARACTERS, parts_of_all
 from campaign_pipeline.messages.store import StoredTemplate
 from campaign_pipeline.messages.tracking import AS_WRITTEN, LinkRules, with_rules
@@ -29,9 +30,10 @@ Failure = tuple[int, str, Problem, str]
 
 @dataclass(frozen=True)
 class Variant:
-    """A template, ready to render."""
+    """A template in one language, ready to render."""
 
     name: str
+    locale: str
     stored: StoredTemplate
     compiled: CompiledTemplate
     skeleton: MessageSkeleton
@@ -47,11 +49,15 @@ class Job:
     links: LinkRules = AS_WRITTEN
 
     @cached_property
-    def variants(self) -> dict[str, Variant]:
-        """By name, sorted. InvalidInput if a template is for another channel."""
-        return {name: self._variant(name, stored) for name, stored in sorted(self.templates.items())}
+    def variants(self) -> dict[Arm, Variant]:
+        """By name and locale, sorted by name. InvalidInput if a template is for another channel."""
+        return {
+            (name, locale): self._variant(name, locale, stored)
+            for name, stored in sorted(self.templates.items())
+            for locale in stored.template.languages
+        }
 
-    def _variant(self, name: str, stored: StoredTemplate) -> Variant:
+    def _variant(self, name: str, locale: str, stored: StoredTemplate) -> Variant:
         template = stored.template
         if template.channel is not self.context.channel:
             raise InvalidInput(
@@ -60,9 +66,9 @@ class Job:
                 f"Give the variant a template for {self.context.channel}.",
             )
         template = with_rules(template, self.links, self.context, name)
-        compiled = compile_template(template)
+        compiled = compile_template(template, locale)
         program = Program(compiled, self.context.constants(name))
-        return Variant(name, stored, compiled, message_skeleton(template, compiled), program)
+        return Variant(name, locale, stored, compiled, message_skeleton(template, compiled, locale), program)
 
     def __getstate__(self) -> dict[str, object]:
         return {name: value for name, value in self.__dict__.items() if name != "variants"}
@@ -77,12 +83,12 @@ class RenderedChunk:
 
 
 def render_chunk(job: Job, chunk: pl.DataFrame) -> RenderedChunk:
-    """The messages of the rows of `chunk` (contact_id, variant, address, send_at, contact, and context's columns)."""
+    """The messages of the rows of `chunk` (contact_id, variant, locale, address, send_at, contact, and context's)."""
     found: list[pl.DataFrame] = []
     failures: list[Failure] = []
     rows = chunk.with_row_index("row")
-    for (name,), of_variant in rows.group_by("variant", maintain_order=True):
-        messages, failed = _of_variant(job, job.variants[str(name)], of_variant)
+    for (name, locale), of_variant in rows.group_by("variant", "locale", maintain_order=True):
+        messages, failed = _of_variant(job, job.variants[str(name), str(locale)], of_variant)
         found.append(messages)
         failures += failed
     messages = pl.concat(found).sort("row") if len(found) > 1 else found[0]
@@ -90,12 +96,13 @@ def render_chunk(job: Job, chunk: pl.DataFrame) -> RenderedChunk:
 
 
 def _of_variant(job: Job, variant: Variant, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Failure]]:
-    """The messages of one variant's rows, with the column row."""
+    """The messages of one variant's rows in one language, with the column row."""
     channel = job.context.channel
     ids = message_ids(job.context.run_id, rows["contact_id"].to_list(), channel)
     columns = job.context.columns(variant.compiled.names, ids)
     columns |= {name: rows[name] for name in RECORDS if name in rows.columns and name != "contact"}
-    fragments = variant.program.fragments(rows["contact"], columns)
+    contacts = filled_in(rows["contact"], variant.stored.template.inputs)
+    fragments = variant.program.fragments(contacts, columns)
     problems = dict(fragments.problems)
     parts = pl.Series([None], dtype=pl.Int16).new_from_index(0, rows.height)
     if channel is Channel.SMS:
@@ -103,15 +110,15 @@ def _of_variant(job: Job, variant: Variant, rows: pl.DataFrame) -> tuple[pl.Data
         for row in (body.str.len_chars() > MAX_CHARACTERS).arg_true().to_list():
             problems.setdefault(row, TOO_LONG)
         parts = parts_of_all(body)
-    messages = rows.select("row", "contact_id", "address", "variant", "send_at").with_columns(
+    messages = rows.select("row", "contact_id", "address", "variant", "locale", "send_at").with_columns(
         pl.Series("message_id", ids, dtype=pl.String),
         together(fragments.columns, rows.height).alias("fragments"),
         parts.alias("sms_parts"),
         _alone(channel, fragments.columns, rows.height),
     )
     template = variant.stored.template.template
-    places, contacts = rows["row"], rows["contact_id"]
-    failures = [(places[row], template, problem, contacts[row]) for row, problem in problems.items()]
+    places, ids_of_contacts = rows["row"], rows["contact_id"]
+    failures = [(places[row], template, problem, ids_of_contacts[row]) for row, problem in problems.items()]
     if problems:
         messages = messages.filter(~pl.int_range(pl.len()).is_in(list(problems)))
     return messages, failures

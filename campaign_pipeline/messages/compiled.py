@@ -63,21 +63,23 @@ class CompiledTemplate:
         return [fragment for part in self.parts for fragment in part.render(context)]
 
 
-def compile_template(template: Template) -> CompiledTemplate:
-    """Cut every part of a valid template.
+def compile_template(template: Template, locale: str | None = None) -> CompiledTemplate:
+    """Cut every part of a valid template, in one of its languages (None: its own).
 
     A subject and WhatsApp variables are one line: control characters in them, line breaks above all, become
     one space each run. (A line break in a subject would begin another header; WhatsApp refuses them.)
     A part that renders to nothing but white space is a problem: providers refuse it, and then the whole campaign.
     """
-    parts = tuple(_compile_part(name, source) for name, source in template.parts().items())
-    names = {use.name for name, source in template.parts().items() for use in uses(environment_of(name), source)}
+    language = locale or template.locale
+    sources = template.parts(language)
+    parts = tuple(_compile_part(name, source, language) for name, source in sources.items())
+    names = {use.name for name, source in sources.items() for use in uses(environment_of(name), source)}
     return CompiledTemplate(parts, frozenset(names))
 
 
-def _compile_part(name: str, source: str) -> CompiledPart:
+def _compile_part(name: str, source: str, locale: str) -> CompiledPart:
     single_line = is_single_line(name)
-    piece = cut(environment_of(name), source, name)
+    piece = cut(environment_of(name, locale), source, name)
     constants = piece.skeleton.constants
     if single_line:
         constants = tuple(one_line(constant) for constant in constants)

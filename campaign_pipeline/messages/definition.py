@@ -6,7 +6,7 @@ What an author writes, with layouts, MJML and files beside the YAML, becomes thi
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import date, datetime
-from typing import Any, cast
+from typing import cast
 
 from jinja2 import TemplateSyntaxError
 from pydantic import Field, field_validator, model_validator
@@ -199,12 +199,6 @@ def source_problems(part: str, source: str) -> Iterator[tuple[int, str]]:
     for problem in unknown(part, uses(environment, source), None):
         yield problem.line, str(problem).partition(": ")[2]
     yield from misused(environment, source)
-
-
-def with_defaults(contact: Mapping[str, Any], inputs: Mapping[str, Input]) -> dict[str, Any]:
-    """`contact` with the defaults of `inputs` where it has a null, or not even the field."""
-    defaults = {name: each.default for name, each in inputs.items() if each.default is not None}
-    return {**contact, **{name: value for name, value in defaults.items() if contact.get(name) is None}}
 
 
 def _is_of(value: Scalar, kind: ValueType) -> bool:

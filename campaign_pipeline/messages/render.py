@@ -12,19 +12,21 @@ from campaign_pipeline.core.words import AudienceStatus, Channel
 from campaign_pipeline.messages.batches import number_batches
 from campaign_pipeline.messages.chunks import Failure, Job, Variant
 from campaign_pipeline.messages.compiled import Problem
+from campaign_pipeline.messages.locales import choose_all
 from campaign_pipeline.messages.run_context import RunContext
-from campaign_pipeline.messages.skeletons import SKELETONS_SCHEMA
+from campaign_pipeline.messages.skeletons import SKELETONS_SCHEMA, Arm
 from campaign_pipeline.messages.store import StoredTemplate
 from campaign_pipeline.messages.tracking import AS_WRITTEN, LinkRules
 from campaign_pipeline.messages.workers import rendered_chunks
 
 MESSAGES_SCHEMA: dict[str, pl.DataType] = {
-    "message_no": pl.Int32(),  # 0..n-1, by send_at, variant, contact_id
+    "message_no": pl.Int32(),  # 0..n-1, by send_at, variant, locale, contact_id
     "batch_no": pl.Int32(),  # 0.., by its first message
     "message_id": pl.String(),
     "contact_id": pl.String(),
     "address": pl.String(),
     "variant": pl.String(),
+    "locale": pl.String(),  # the language that it is in: the nearest that its template has to the contact's own
     "send_at": pl.Datetime("us", "UTC"),
     "fragments": pl.List(pl.String()),  # of all parts, in the order of the skeleton rows
     "sms_parts": pl.Int16(),  # null unless SMS
@@ -86,7 +88,7 @@ def render_run(
 
     `templates` are by variant. `context`: by contact_id, what they need beside the contact (context.py). `links`: what
     is done with web links. The result depends on the arguments only: the same twice. Messages are ordered by send time,
-    variant and contact; a batch has one variant, one send time, at most `batch_size` messages and
+    variant, language and contact; a batch has one of each, at most `batch_size` messages and
     no address twice, and an e-mail whose fragments exceed SendGrid's limit has one of its own. `workers` processes
     share the work where it pays (0: as many as there are cores); the result is the same.
     InvalidInput, after all were tried, if any message cannot be rendered: what, where, for whom.
@@ -122,13 +124,24 @@ def _planned(audience: pl.DataFrame, templates: Mapping[str, StoredTemplate]) ->
             raise Inconsistent(f"planned contacts without {column}: {', '.join(without)}")
     if strange := set(planned["variant"].unique()) - set(templates):
         raise Inconsistent(f"the audience has variants without a template: {', '.join(sorted(strange))}")
-    return planned.sort("send_at", "variant", "contact_id")
+    in_languages = [
+        of_variant.with_columns(_languages(of_variant["locale"], templates[str(name)]))
+        for (name,), of_variant in planned.group_by("variant", maintain_order=True)
+    ]
+    if in_languages:
+        planned = pl.concat(in_languages)
+    return planned.sort("send_at", "variant", "locale", "contact_id")
 
 
-def _skeletons(variants: Mapping[str, Variant]) -> pl.DataFrame:
+def _languages(tags: pl.Series, stored: StoredTemplate) -> pl.Series:
+    """The language of each message, by the contacts' own locales."""
+    return choose_all(tags, stored.template.languages, stored.template.locale)
+
+
+def _skeletons(variants: Mapping[Arm, Variant]) -> pl.DataFrame:
     rows = [
-        (name, variant.stored.template.template, variant.stored.hash, part, piece.slots, list(piece.constants))
-        for name, variant in variants.items()
+        (*arm, variant.stored.template.template, variant.stored.hash, part, piece.slots, list(piece.constants))
+        for arm, variant in variants.items()
         for part, piece in variant.skeleton.parts
     ]
     return pl.DataFrame(rows, schema=SKELETONS_SCHEMA, orient="row")

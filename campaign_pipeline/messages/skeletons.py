@@ -1,6 +1,6 @@
 """Skeletons as they lie in the lake, and putting fragments back into them: previews, SMS, SMTP, audit.
 
-`skeletons/<run_id>`: one row a variant and part, in the order in which a message's fragments follow.
+`skeletons/<run_id>`: one row a variant, language and part, in the order in which a message's fragments follow.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ from campaign_pipeline.messages.skeleton import Skeleton
 
 SKELETONS_SCHEMA: dict[str, pl.DataType] = {
     "variant": pl.String(),
+    "locale": pl.String(),  # the language of the texts: one of the template's
     "template": pl.String(),
     "template_hash": pl.String(),
     "part": pl.String(),  # subject | html | text | body | content_sid | var:<n>
@@ -24,9 +25,13 @@ SKELETONS_SCHEMA: dict[str, pl.DataType] = {
 }
 
 
+Arm = tuple[str, str]
+"""Variant and locale: messages that share one skeleton."""
+
+
 @dataclass(frozen=True)
 class MessageSkeleton:
-    """All parts of one variant's message."""
+    """All parts of one variant's message in one language."""
 
     parts: tuple[tuple[str, Skeleton], ...]
 
@@ -44,35 +49,33 @@ class MessageSkeleton:
         return texts
 
 
-def message_skeleton(template: Template, compiled: CompiledTemplate) -> MessageSkeleton:
+def message_skeleton(template: Template, compiled: CompiledTemplate, locale: str | None = None) -> MessageSkeleton:
+    """The skeleton of a template that was compiled in `locale` (None: its own)."""
     parts = [(part.name, part.skeleton) for part in compiled.parts]
-    if template.content_sid:
-        parts.insert(0, ("content_sid", Skeleton((template.content_sid,))))
+    if content_sid := template.texts(locale).content_sid:
+        parts.insert(0, ("content_sid", Skeleton((content_sid,))))
     return MessageSkeleton(tuple(parts))
 
 
-def read_skeletons(skeletons: pl.DataFrame) -> dict[str, MessageSkeleton]:
-    """The skeletons frame by variant."""
-    rows = skeletons.select("variant", "part", "constants").iter_rows()
+def read_skeletons(skeletons: pl.DataFrame) -> dict[Arm, MessageSkeleton]:
+    """The skeletons frame by variant and locale."""
+    rows = skeletons.select("variant", "locale", "part", "constants").iter_rows()
     return {
-        variant: MessageSkeleton(tuple((part, Skeleton(tuple(constants))) for _, part, constants in group))
-        for variant, group in groupby(rows, key=lambda row: row[0])
+        arm: MessageSkeleton(tuple((part, Skeleton(tuple(constants))) for _, _, part, constants in group))
+        for arm, group in groupby(rows, key=lambda row: (row[0], row[1]))
     }
-
-
-def assembled_parts(skeletons: pl.DataFrame, variant: str, fragments: Sequence[str]) -> dict[str, str]:
-    """part -> whole text of one message. For many messages use `assemble`, which reads the skeletons once."""
-    return _of_variant(read_skeletons(skeletons), variant).assemble(fragments)
 
 
 def assemble(skeletons: pl.DataFrame, messages: pl.DataFrame) -> Iterator[tuple[str, dict[str, str]]]:
     """(message_id, part -> whole text) of each row of the messages frame."""
-    by_variant = read_skeletons(skeletons)
-    for message, variant, fragments in messages.select("message_id", "variant", "fragments").iter_rows():
-        yield message, _of_variant(by_variant, variant).assemble(fragments)
+    by_arm = read_skeletons(skeletons)
+    rows = messages.select("message_id", "variant", "locale", "fragments").iter_rows()
+    for message, variant, locale, fragments in rows:
+        yield message, _of_arm(by_arm, (variant, locale)).assemble(fragments)
 
 
-def _of_variant(skeletons: Mapping[str, MessageSkeleton], variant: str) -> MessageSkeleton:
-    if variant not in skeletons:
-        raise NotFound(f"variant {variant!r} has no skeleton", f"There are: {', '.join(skeletons) or 'none'}.")
-    return skeletons[variant]
+def _of_arm(skeletons: Mapping[Arm, MessageSkeleton], arm: Arm) -> MessageSkeleton:
+    if arm not in skeletons:
+        known = ", ".join(f"{variant} in {locale}" for variant, locale in skeletons) or "none"
+        raise NotFound(f"variant {arm[0]!r} has no skeleton in {arm[1]}", f"There are: {known}.")
+    return skeletons[arm]

@@ -20,7 +20,7 @@ CHUNK = 25_000
 WORTH_IT = 400_000
 """Messages from which on other processes save more than their start costs."""
 
-_COLUMNS = ("contact_id", "variant", "address", "send_at", *RECORDS)
+_COLUMNS = ("contact_id", "variant", "locale", "address", "send_at", *RECORDS)
 
 
 def rendered_chunks(job: Job, planned: pl.DataFrame, workers: int) -> Iterator[tuple[int, RenderedChunk]]:

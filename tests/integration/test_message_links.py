@@ -101,6 +101,7 @@ def world(settings: Settings, engine: sa.Engine, server: ReceiverServer, names: 
     audience = people.with_columns(
         status=pl.lit("planned"),
         variant=pl.lit("a"),
+        locale=pl.lit("en"),
         address=pl.format("{}@x.example", "contact_id"),
         send_at=pl.lit(AS_OF).cast(pl.Datetime("us", "UTC")),
     )

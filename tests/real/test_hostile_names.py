@@ -33,6 +33,7 @@ def rendered(all_names: list[str], template: str, channel: Channel) -> Rendered:
             "variant": "a",
             "address": ids,
             "send_at": datetime(2026, 3, 2, tzinfo=UTC),
+            "locale": "en",
             "contact": [
                 {"first_name": name, "loyalty_points": 1234, "tier": tier}
                 for name, tier in zip(all_names, ["gold", "silver", "bronze"] * len(ids), strict=False)

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from campaign_pipeline.messages.skeleton import Skeleton
-from campaign_pipeline.messages.skeletons import MessageSkeleton
+from campaign_pipeline.messages.skeletons import Arm, MessageSkeleton
 
 
 def together(columns: Sequence[pl.Series], height: int) -> pl.Series:
@@ -39,11 +39,11 @@ def assembled_columns(message: MessageSkeleton, fragments: Sequence[pl.Series], 
     return texts
 
 
-def assembled_frame(skeletons: Mapping[str, MessageSkeleton], messages: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Whole texts of rows of the messages frame: for each variant a frame of message_id and a column for each part."""
-    for (name,), of_variant in messages.group_by("variant", maintain_order=True):
-        message = skeletons[str(name)]
-        listed = of_variant["fragments"]
+def assembled_frame(skeletons: Mapping[Arm, MessageSkeleton], messages: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Whole texts of rows of the messages frame: a frame a variant and language, of message_id and a column a part."""
+    for (name, locale), of_arm in messages.group_by("variant", "locale", maintain_order=True):
+        message = skeletons[str(name), str(locale)]
+        listed = of_arm["fragments"]
         fragments = [listed.list.get(slot) for slot in range(message.slots)]
-        texts = assembled_columns(message, fragments, of_variant.height)
-        yield of_variant.select("message_id").with_columns(**texts)
+        texts = assembled_columns(message, fragments, of_arm.height)
+        yield of_arm.select("message_id").with_columns(**texts)

@@ -154,6 +154,7 @@ def plan_messages(engine: sa.Engine, lake: Lake) -> Callable[[str, int, int], No
                 "contact_id": [f"{n + 4096:024x}" for n in numbers],
                 "address": [address(channel, n) for n in numbers],
                 "variant": ["plain"] * messages,
+                "locale": ["en"] * messages,
                 "send_at": pl.Series([at] * messages, dtype=pl.Datetime("us", "UTC")),
                 "fragments": [fragments(channel, n) for n in numbers],
                 "sms_parts": pl.Series([None] * messages, dtype=pl.Int16),
@@ -161,9 +162,9 @@ def plan_messages(engine: sa.Engine, lake: Lake) -> Callable[[str, int, int], No
         )
         lake.write(frame, "messages", RUN)
         rows = [
-            ("plain", "t", "0" * 24, part, cut.slots, list(cut.constants)) for part, cut in SKELETONS[channel].parts
+            ("plain", "en", "t", "0" * 24, part, cut.slots, list(cut.constants)) for part, cut in SKELETONS[channel].parts
         ]
-        names = ["variant", "template", "template_hash", "part", "slots", "constants"]
+        names = ["variant", "locale", "template", "template_hash", "part", "slots", "constants"]
         lake.write(pl.DataFrame(rows, schema=names, orient="row"), "skeletons", RUN)
         lake.write(frame.select("contact_id", status=pl.lit("planned")), "audience", RUN)
         run = {"run_id": RUN, "campaign": "spring-sale", "version": 1, "as_of": at, "state": "running"}

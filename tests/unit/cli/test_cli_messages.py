@@ -41,6 +41,7 @@ def message_ids(home: Path, campaigns: Campaigns) -> list[str]:
             "variant": "a",
             "address": ["+12025550101", "+12025550102"],
             "send_at": AS_OF,
+            "locale": "en",
             "contact": [{"first_name": "Ann"}, {"first_name": "Bob"}],
         }
     )

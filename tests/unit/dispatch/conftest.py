@@ -77,6 +77,7 @@ def plan_run(engine: sa.Engine, lake: Lake, messages: int, batch_size: int, **co
             "contact_id": [f"{number + 4096:024x}" for number in numbers],
             "address": [f"user{number}@example.com" for number in numbers],
             "variant": ["plain"] * messages,
+            "locale": ["en"] * messages,
             "send_at": [NOW] * messages,
             "fragments": [[f"Ann{number}", f"<b>{number}</b>"] for number in numbers],
             "sms_parts": [None] * messages,
@@ -91,8 +92,8 @@ def plan_run(engine: sa.Engine, lake: Lake, messages: int, batch_size: int, **co
     )
     lake.write(frame, "messages", RUN)
     parts = [("subject", ["Hello ", "!"]), ("html", ["<p>", "</p>"])]
-    skeletons = [("plain", "spring", "0" * 24, part, len(constants) - 1, constants) for part, constants in parts]
-    names = ["variant", "template", "template_hash", "part", "slots", "constants"]
+    skeletons = [("plain", "en", "spring", "0" * 24, part, len(constants) - 1, constants) for part, constants in parts]
+    names = ["variant", "locale", "template", "template_hash", "part", "slots", "constants"]
     lake.write(pl.DataFrame(skeletons, schema=names, orient="row"), "skeletons", RUN)
     audience = {"contact_id": frame["contact_id"], "status": ["planned"] * messages}
     lake.write(pl.DataFrame(audience), "audience", RUN)

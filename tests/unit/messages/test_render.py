@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from polars.testing import assert_frame_equal
 from pydantic import SecretStr
 
+from campaign_pipeline.contacts.values import ValueType
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import InvalidInput, NotFound
 from campaign_pipeline.core.ids import message_id
@@ -17,12 +18,12 @@ from campaign_pipeline.core.paths import SAMPLE_DEFINITIONS_DIR
 from campaign_pipeline.core.words import Channel
 from campaign_pipeline.messages import workers
 from campaign_pipeline.messages.authoring.reading import read_template_file
-from campaign_pipeline.messages.definition import Template, environment_of
+from campaign_pipeline.messages.definition import Input, Template, Texts, environment_of
 from campaign_pipeline.messages.environment import Record
 from campaign_pipeline.messages.links import unsubscribe_token
 from campaign_pipeline.messages.preview import example_contact, preview_with_example
 from campaign_pipeline.messages.render import MESSAGES_SCHEMA, Rendered, render_run
-from campaign_pipeline.messages.skeletons import SKELETONS_SCHEMA, assemble, assembled_parts
+from campaign_pipeline.messages.skeletons import SKELETONS_SCHEMA, assemble, read_skeletons
 from campaign_pipeline.messages.sms import sms_parts
 from campaign_pipeline.messages.store import StoredTemplate, apply_template, load_template, load_templates
 
@@ -50,6 +51,7 @@ def person(number: int, **changes: Any) -> dict[str, Any]:
         "variant": "a",
         "address": f"c{number}@example.com",
         "send_at": AT,
+        "locale": None,
         "first_name": f"Name{number}",
     }
     return row | changes
@@ -58,7 +60,7 @@ def person(number: int, **changes: Any) -> dict[str, Any]:
 def audience(*rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(
         [
-            {name: row[name] for name in ("contact_id", "status", "variant", "address", "send_at")}
+            {name: row[name] for name in ("contact_id", "status", "variant", "address", "send_at", "locale")}
             | {
                 "contact": {
                     "contact_id": row["contact_id"],
@@ -68,7 +70,12 @@ def audience(*rows: dict[str, Any]) -> pl.DataFrame:
             }
             for row in rows
         ],
-        schema_overrides={"send_at": pl.Datetime("us", "UTC"), "variant": pl.String, "address": pl.String},
+        schema_overrides={
+            "send_at": pl.Datetime("us", "UTC"),
+            "variant": pl.String,
+            "address": pl.String,
+            "locale": pl.String,
+        },
     )
 
 
@@ -97,7 +104,7 @@ def test_a_message_says_to_each_contact_what_the_template_says() -> None:
     assert row["fragments"][:2] == ["<Bo>", "&lt;Bo&gt;"]
     assert row["message_id"] == second
     assert (row["address"], row["sms_parts"]) == ("c2@example.com", None)
-    assert assembled_parts(result.skeletons, "a", row["fragments"]) == texts[second]
+    assert read_skeletons(result.skeletons)["a", "en"].assemble(row["fragments"]) == texts[second]
 
 
 def test_the_frames_are_as_the_lake_wants_them() -> None:
@@ -220,7 +227,11 @@ def test_a_whatsapp_message_is_its_content_sid_and_its_variables() -> None:
     )
     result = rendered(audience(person(1, first_name="Bo\n\tB")), {"a": template})
     assert result.messages["fragments"].to_list() == [["Bo B"]]
-    assert assembled_parts(result.skeletons, "a", ["Bo B"]) == {"content_sid": sid, "var:1": "Bo B", "var:2": "always"}
+    assert read_skeletons(result.skeletons)["a", "en"].assemble(["Bo B"]) == {
+        "content_sid": sid,
+        "var:1": "Bo B",
+        "var:2": "always",
+    }
 
 
 def test_a_template_of_another_channel_is_refused() -> None:
@@ -230,8 +241,8 @@ def test_a_template_of_another_channel_is_refused() -> None:
 
 def test_the_fragments_of_a_variant_without_skeleton_cannot_be_assembled() -> None:
     result = rendered(audience(person(1)), {"a": email()})
-    with pytest.raises(NotFound, match="variant 'b' has no skeleton"):
-        assembled_parts(result.skeletons, "b", [])
+    with pytest.raises(NotFound, match="variant 'b' has no skeleton in en"):
+        list(assemble(result.skeletons, result.messages.with_columns(variant=pl.lit("b"))))
 
 
 def test_a_preview_shows_each_variant_to_a_made_up_contact() -> None:
@@ -291,3 +302,25 @@ def test_templates_are_kept_as_versions(engine: sa.Engine, tmp_path: Path) -> No
         assert list(load_templates(connection)) == ["hello", "short"]
         assert load_template(connection, "hello") == second
         assert second.hash != first.hash
+
+
+def test_everybody_gets_the_nearest_language_in_batches_of_their_own() -> None:
+    german = Texts(subject="Hallo {{ contact.points | number }}", html="<p>x</p>", text="x")
+    template = email(subject="Hi {{ contact.points | number }}").model_copy(update={"locales": {"de": german}})
+    people = (person(n, locale=tag, points=1234) for n, tag in enumerate(["de-AT", "fr", "de", None]))
+    result = rendered(audience(*people), {"a": template})
+    assert result.messages.select("contact_id", "locale", "batch_no").rows() == [
+        (f"{number:024x}", locale, batch)
+        for number, locale, batch in [(0, "de", 0), (2, "de", 0), (1, "en", 1), (3, "en", 1)]
+    ]
+    subjects = {parts["subject"] for _, parts in assemble(result.skeletons, result.messages)}
+    assert subjects == {"Hi 1,234", "Hallo 1.234"}
+    assert result.skeletons["locale"].to_list() == ["en"] * 3 + ["de"] * 3
+
+
+def test_a_default_of_the_template_stands_for_a_null_and_for_a_field_that_is_not_there() -> None:
+    inputs = {"first_name": Input(default="there"), "shoe_size": Input(type=ValueType.INTEGER, default=42)}
+    template = sms("Hi {{ contact.first_name }} {{ contact.shoe_size }}").model_copy(update={"inputs": inputs})
+    result = rendered(audience(person(1, first_name=None), person(2)), {"a": template})
+    texts = [parts["body"] for _, parts in assemble(result.skeletons, result.messages)]
+    assert texts == ["Hi there 42", "Hi Name2 42"]

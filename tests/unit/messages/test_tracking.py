@@ -38,6 +38,7 @@ def rendered(html: str, rules: LinkRules, *people: dict[str, Any]) -> Rendered:
             "variant": "emoji",
             "address": f"c{n}@x.example",
             "send_at": AT,
+            "locale": "en",
         }
         | {"contact": {"shop": "vienna", "q": "a", **person}}
         for n, person in enumerate(people or ({},))
