@@ -22,6 +22,8 @@ GSM_BASIC = frozenset(
 GSM_EXTENSION = frozenset("\f^{}\\[~]|€")
 _GSM = GSM_BASIC | GSM_EXTENSION
 _ONLY_BASIC = "^[" + "".join(rf"\x{{{ord(character):x}}}" for character in sorted(GSM_BASIC)) + "]*$"
+_BEYOND_GSM = "[^" + "".join(rf"\x{{{ord(character):x}}}" for character in sorted(_GSM)) + "]"
+_DOUBLE = r"[^\x{0}-\x{ffff}]"  # two UTF-16 units
 _SINGLE, _PART = 160, 153  # septets
 
 
@@ -67,10 +69,11 @@ def _parts(widths: list[int], single: int, part: int) -> int:
 
 def parts_of_all(texts: pl.Series) -> pl.Series:
     """`sms_parts` of every text of a String column (Int16)."""
-    plain = texts.str.contains(_ONLY_BASIC)
-    units = texts.str.len_chars().cast(pl.Int64)
-    parts = pl.select(pl.when(units <= _SINGLE).then(1).otherwise(-(-units // _PART)).cast(pl.Int16)).to_series()
-    others = (~plain).arg_true()
+    units = pl.lit(texts.str.len_chars().cast(pl.Int64))  # as long as no character is two
+    basic, double, ucs = (texts.str.contains(each) for each in (_ONLY_BASIC, _DOUBLE, _BEYOND_GSM))
+    single, part = (pl.when(pl.lit(basic)).then(gsm).otherwise(wide) for gsm, wide in ((_SINGLE, 70), (_PART, 67)))
+    parts = pl.select(pl.when(units <= single).then(1).otherwise(-(-units // part)).cast(pl.Int16)).to_series()
+    others = (~basic & (double | ~ucs)).arg_true()
     if others.is_empty():
         return parts
     counted = pl.Series([sms_parts(text) for text in texts.gather(others).to_list()], dtype=pl.Int16)

@@ -104,18 +104,27 @@ class Program:
         if not rows:
             return Fragments(columns, problems, rows)
         found: list[list[str]] = []
-        contexts = self._contexts(contacts.gather(rows), {name: each.gather(rows) for name, each in others.items()})
-        for row, context in zip(rows, contexts, strict=True):
-            try:
-                found.append(self.compiled.render(context))
-            except RenderingError as error:
-                problems[row] = error.problem
-                found.append([""] * len(columns))
+        told = self.reference(contacts.gather(rows), {name: each.gather(rows) for name, each in others.items()})
+        for row, fragments in zip(rows, told, strict=True):
+            if isinstance(fragments, Problem):
+                problems[row] = fragments
+                fragments = [""] * len(columns)
+            found.append(fragments)
         certain = [
             column.clone().scatter(rows, pl.Series([each[slot] for each in found], dtype=pl.String))
             for slot, column in enumerate(columns)
         ]
         return Fragments(certain, problems, rows)
+
+    def reference(self, contacts: pl.Series, others: Mapping[str, pl.Series]) -> list[list[str] | Problem]:
+        """What each row is, one by one, by Jinja2 alone: its fragments, or why there are none."""
+        found: list[list[str] | Problem] = []
+        for context in self._contexts(contacts, others):
+            try:
+                found.append(self.compiled.render(context))
+            except RenderingError as error:
+                found.append(error.problem)
+        return found
 
     def _contexts(self, contacts: pl.Series, others: Mapping[str, pl.Series]) -> list[dict[str, Any]]:
         """The contexts of the reference path."""

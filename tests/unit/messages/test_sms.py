@@ -1,10 +1,11 @@
 """SMS encoding, units and parts at every border."""
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign_pipeline.messages.sms import GSM_BASIC, GSM_EXTENSION, SmsSize, sms_parts, sms_size
+from campaign_pipeline.messages.sms import GSM_BASIC, GSM_EXTENSION, SmsSize, parts_of_all, sms_parts, sms_size
 
 
 @pytest.mark.parametrize(
@@ -59,3 +60,15 @@ def test_parts_are_never_fewer_than_units_need_nor_more_than_one_unit_lost_a_par
 @given(st.text(max_size=300), st.text(max_size=5))
 def test_more_text_never_takes_fewer_parts(text: str, more: str) -> None:
     assert sms_parts(text + more) >= sms_parts(text)
+
+
+@given(st.lists(st.text(st.sampled_from("a\n€[é🌸яb"), max_size=400), max_size=20))
+def test_the_parts_of_a_column_are_those_of_its_texts(texts: list[str]) -> None:
+    many = [text * 3 for text in texts] + texts
+    assert parts_of_all(pl.Series(many, dtype=pl.String)).to_list() == [sms_parts(text) for text in many]
+
+
+def test_every_character_of_the_alphabet_is_counted_alike_in_a_column() -> None:
+    texts = [character * length for character in sorted(GSM_BASIC | GSM_EXTENSION) for length in (1, 80, 81, 160, 161)]
+    texts += ["", "ж" * 70, "ж" * 71, "a" * 153 + "b" * 154, "🌸" * 35, "🌸" * 36]
+    assert parts_of_all(pl.Series(texts)).to_list() == [sms_parts(text) for text in texts]
