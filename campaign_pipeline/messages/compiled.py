@@ -11,6 +11,7 @@ from typing import Any
 from campaign_pipeline.messages.definition import Template, environment_of, is_single_line
 from campaign_pipeline.messages.environment import one_line, safe_problem, template_line
 from campaign_pipeline.messages.skeleton import Cut, Skeleton, cut
+from campaign_pipeline.messages.typography import plain
 from campaign_pipeline.messages.variables import uses
 
 
@@ -38,6 +39,8 @@ class CompiledPart:
     skeleton: Skeleton
     single_line: bool
     can_be_blank: bool
+    plain: bool = False
+    """Typographic characters are sent as plain ones, in constants and fragments alike."""
 
     def render(self, context: Mapping[str, Any]) -> list[str]:
         try:
@@ -47,6 +50,8 @@ class CompiledPart:
             raise RenderingError(problem) from None
         if self.single_line:
             fragments = [one_line(fragment) for fragment in fragments]
+        if self.plain:
+            fragments = [plain(fragment) for fragment in fragments]
         if self.can_be_blank and not "".join(fragments).strip():
             raise RenderingError(Problem(self.name, 1, "is empty"))
         return fragments
@@ -72,15 +77,17 @@ def compile_template(template: Template, locale: str | None = None) -> CompiledT
     """
     language = locale or template.locale
     sources = template.parts(language)
-    parts = tuple(_compile_part(name, source, language) for name, source in sources.items())
+    parts = tuple(_compile_part(name, source, language, template.plain_characters) for name, source in sources.items())
     names = {use.name for name, source in sources.items() for use in uses(environment_of(name), source)}
     return CompiledTemplate(parts, frozenset(names))
 
 
-def _compile_part(name: str, source: str, locale: str) -> CompiledPart:
+def _compile_part(name: str, source: str, locale: str, plainly: bool) -> CompiledPart:
     single_line = is_single_line(name)
     piece = cut(environment_of(name, locale), source, name)
     constants = piece.skeleton.constants
     if single_line:
         constants = tuple(one_line(constant) for constant in constants)
-    return CompiledPart(name, piece, Skeleton(constants), single_line, not "".join(constants).strip())
+    if plainly:
+        constants = tuple(plain(constant) for constant in constants)
+    return CompiledPart(name, piece, Skeleton(constants), single_line, not "".join(constants).strip(), plainly)

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import cast
 
 from jinja2 import TemplateSyntaxError
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from campaign_pipeline.contacts.values import ValueType
 from campaign_pipeline.core.definitions import Definition
@@ -97,6 +97,8 @@ class Head(Definition):
     description: str = ""
     locale: str = DEFAULT_LOCALE
     inputs: dict[str, Input] = Field(default_factory=dict)
+    max_parts: int | None = Field(None, ge=1, le=10, description="SMS: the parts that a message may have.")
+    plain_characters: bool = Field(False, description="SMS: typographic characters are sent as plain ones.")
 
     @field_validator("template")
     @classmethod
@@ -110,6 +112,13 @@ class Head(Definition):
     @classmethod
     def _known_locale(cls, tag: str) -> str:
         return known_locale(tag)
+
+    @field_validator("max_parts", "plain_characters")
+    @classmethod
+    def _of_sms(cls, value: int | bool | None, others: ValidationInfo) -> int | bool | None:
+        if value and others.data.get("channel", Channel.SMS) is not Channel.SMS:
+            raise ValueError("is for SMS only")
+        return value
 
 
 class Template(Texts, Head):

@@ -10,6 +10,8 @@
     preheader                       e-mail: the line that mail readers show beside the subject
     inline_css: false               leave the style sheets of the HTML where they are
     body                            SMS
+    max_parts: 1                    SMS: how many parts a message may have
+    plain_characters: true          SMS: curly quotes, dashes and the like are sent as plain characters
     content_sid, variables, preview WhatsApp: an approved content template, its variables "1", "2", ..., its text
     locales:                        the same parts in other languages
       de: {subject: ..., html_file: spring.de.html}

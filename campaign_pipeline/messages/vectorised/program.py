@@ -54,6 +54,8 @@ class Program:
         doubtful = pl.Series([False]).new_from_index(0, rows.height)
         for part, of_part, state in self._parts:
             own = self._columns(part, of_part, state, rows, told)
+            if part.plain:
+                own = [text.in_plain_characters(column) for column in own]
             for column in own:
                 doubtful |= column.is_null()
             if part.can_be_blank:

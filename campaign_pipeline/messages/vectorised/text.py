@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import polars as pl
 
+from campaign_pipeline.messages.typography import PLAIN
+
 CONTROL = r"[\x00-\x1f\x7f-\x{9f}\x{2028}\x{2029}]+"
 """The same as in environment.one_line; a test compares them."""
 
@@ -20,6 +22,11 @@ def escaped(column: pl.Series) -> pl.Series:
 def on_one_line(column: pl.Series) -> pl.Series:
     control = column.str.contains(CONTROL)
     return _changed(column, control, lambda found: found.str.replace_all(CONTROL, " "))
+
+
+def in_plain_characters(column: pl.Series) -> pl.Series:
+    """typography.plain of every text."""
+    return column.str.replace_many(list(PLAIN), list(PLAIN.values()))
 
 
 def may_be_blank(column: pl.Series) -> pl.Series:
