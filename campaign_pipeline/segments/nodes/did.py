@@ -71,13 +71,7 @@ class Did(Leaf):
 
     def condition(self, scope: Scope) -> sa.ColumnElement[bool]:
         events = scope.events.c
-        start, end = self._window(scope)
-        scope.catalogue.event(self.event)
-        matching = [events.event == self.event, events.occurred_at < end]
-        if start is not None:
-            matching.append(events.occurred_at >= start)
-        matching += [self._passes(one, scope) for one in self.where]  # NULL leaves the event out, as false does
-        who = sa.select(events.contact_id).where(*matching)
+        who = sa.select(events.contact_id).where(*self._matching(scope))
         if self.sum is None and self.count == Count(gte=1):
             return scope.contact_id.in_(who)
         holds = self.count.sql(sa.func.count())
@@ -88,6 +82,28 @@ class Did(Leaf):
             # Whoever has no event is not in the subquery, but belongs to the result: ask for the others.
             return sa.not_(sa.func.coalesce(scope.contact_id.in_(who.having(sa.not_(holds))), sa.false()))
         return scope.contact_id.in_(who.having(holds))
+
+    def evidence(self, scope: Scope) -> dict[str, sa.ColumnElement[Any]]:
+        """Of the events that count: `count`, the total if one is asked for, and the `first` and `last` time."""
+        events = scope.events.c
+        values = {"count": sa.func.count()}
+        values |= {f"sum of {self.sum.prop}": self._total(self.sum, scope)} if self.sum else {}
+        values |= {"first": sa.func.min(events.occurred_at), "last": sa.func.max(events.occurred_at)}
+        own = (events.contact_id == scope.contact_id, *self._matching(scope))
+        return {
+            label: sa.select(value).where(*own).correlate(scope.contacts).scalar_subquery()
+            for label, value in values.items()
+        }
+
+    def _matching(self, scope: Scope) -> list[sa.ColumnElement[bool]]:
+        """What an event must be to count; NULL leaves it out, as false does."""
+        events = scope.events.c
+        start, end = self._window(scope)
+        scope.catalogue.event(self.event)
+        matching = [events.event == self.event, events.occurred_at < end]
+        if start is not None:
+            matching.append(events.occurred_at >= start)
+        return matching + [self._passes(one, scope) for one in self.where]
 
     def _window(self, scope: Scope) -> tuple[datetime | None, datetime]:
         starts = [moment(self.since, scope.zone)] if self.since else []

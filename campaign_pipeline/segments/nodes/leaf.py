@@ -1,6 +1,7 @@
 """What every leaf can do."""
 
 from abc import abstractmethod
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,3 +20,11 @@ class Leaf(Definition):
 
         InvalidInput (an unknown name) or ValueError (a value that does not fit) where the catalogue forbids it.
         """
+
+    def evidence(self, scope: Scope) -> dict[str, sa.ColumnElement[Any]]:
+        """The values that decide the leaf, by label, as expressions on a row of `scope.contacts`.
+
+        They may be scalar subqueries that are correlated to that row: meant for one contact, not for all of them.
+        Raises as `condition` does.
+        """
+        return {}

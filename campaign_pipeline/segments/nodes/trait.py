@@ -1,5 +1,7 @@
 """`trait: {field: country, in: [DE, AT]}`: a field of the contact."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from campaign_pipeline.segments.nodes.leaf import Leaf
@@ -17,3 +19,8 @@ class Trait(Comparison, Leaf):
         kind = scope.catalogue.field(self.field)
         value = self.value if self.operator is Operator.IS_SET else self.fitted(kind, scope.zone)
         return compare(scope.contacts.c[self.field], kind, self.operator, value)
+
+    def evidence(self, scope: Scope) -> dict[str, sa.ColumnElement[Any]]:
+        """The field's value, under its name."""
+        scope.catalogue.field(self.field)
+        return {self.field: scope.contacts.c[self.field]}
