@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from campaign_pipeline.campaigns.assignment import NOBODY, bucket_ranges, buckets, choose_variants
+from campaign_pipeline.campaigns.assignment import NOBODY, bucket_ranges, choose_variants
+from campaign_pipeline.core.hashing import buckets
 
 
 @pytest.fixture(scope="module")
