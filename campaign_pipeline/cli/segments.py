@@ -2,12 +2,14 @@
 
 import typer
 
+from campaign_pipeline.cli import memberships
 from campaign_pipeline.cli.arguments import AsOf, moment
 from campaign_pipeline.cli.output import AsJson, console, show_json, show_table
 from campaign_pipeline.cli.setup import open_installation
 from campaign_pipeline.operations.segments import line_by_line, preview_segment
 
 segments = typer.Typer(help="Rules that pick contacts.", no_args_is_help=True)
+memberships.register(segments)
 
 
 @segments.command()

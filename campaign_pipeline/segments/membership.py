@@ -73,6 +73,16 @@ def read_members(lake: Lake, evaluation: Evaluation | None) -> pl.DataFrame:
     return lake.read(MEMBERSHIP, evaluation.partition)
 
 
+def members_before(engine: sa.Engine, lake: Lake, segment: str, last: Evaluation | None) -> pl.DataFrame:
+    """The members that `last` left; Overtaken if others have gone on so far that the file was removed."""
+    try:
+        return read_members(lake, last)
+    except NotFound:
+        with reading(engine) as connection:
+            _require_last(connection, segment, last)
+        raise
+
+
 def compare(before: pl.DataFrame, found: Found) -> tuple[pl.DataFrame, pl.DataFrame]:
     """(the members now, what changed): MEMBERSHIP_SCHEMA and CHANGES_SCHEMA, by contact_id; `before` like the first."""
     now = found.members.select("contact_id")
@@ -101,7 +111,7 @@ def keep(engine: sa.Engine, lake: Lake, found: Found, last: Evaluation | None) -
     """
     check_as_of(found.segment, found.as_of, last, found.evaluated_at)
     cause = _cause(found, last)
-    members, changes = compare(_members_before(engine, lake, found.segment, last), found)
+    members, changes = compare(members_before(engine, lake, found.segment, last), found)
     if last and changes.is_empty():
         if (found.as_of, found.definition_hash) == (last.as_of, last.definition_hash):
             return last
@@ -124,15 +134,6 @@ def keep(engine: sa.Engine, lake: Lake, found: Found, last: Evaluation | None) -
         left=changes.height - entered,
         evaluated_at=found.evaluated_at,
     )
-
-
-def _members_before(engine: sa.Engine, lake: Lake, segment: str, last: Evaluation | None) -> pl.DataFrame:
-    try:
-        return read_members(lake, last)
-    except NotFound:
-        with reading(engine) as connection:
-            _require_last(connection, segment, last)  # others may have gone on so far that the file was removed
-        raise
 
 
 def _commit(engine: sa.Engine, last: Evaluation | None, *, segment: str, **row: object) -> Evaluation:
