@@ -12,6 +12,7 @@ from campaign_pipeline.contacts.behaviour import import_events
 from campaign_pipeline.contacts.importing import import_contacts
 from campaign_pipeline.contacts.imports import ImportResult
 from campaign_pipeline.contacts.mapping import ContactMapping, EventMapping, mapping_from_pairs
+from campaign_pipeline.contacts.sources.files import Format, SourceFile
 from campaign_pipeline.core.definitions import read_definition
 from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.operations.installation import Installation
@@ -52,12 +53,10 @@ def import_contact_file(
     with progress_bar(hidden=as_json):
         result = import_contacts(
             installation.engine,
-            file,
+            SourceFile(file, Format.CSV, delimiter, encoding),
             _mapping(map_, mapping, ContactMapping),
             clock=installation.clock,
             rejects_path=rejects or _rejects(installation, file),
-            delimiter=delimiter,
-            encoding=encoding,
             default_region=region or installation.settings.default_region,
         )
     _show(result, as_json=as_json)
@@ -82,12 +81,10 @@ def import_event_file(
         result = import_events(
             installation.engine,
             installation.lake,
-            file,
+            SourceFile(file, Format.CSV, delimiter, encoding),
             _mapping(map_, mapping, EventMapping),
             clock=installation.clock,
             rejects_path=rejects or _rejects(installation, file),
-            delimiter=delimiter,
-            encoding=encoding,
         )
     _show(result, as_json=as_json)
 

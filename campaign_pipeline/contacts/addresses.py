@@ -44,7 +44,9 @@ def _validated(address: str) -> str | None:
     # switch for .test only (test_environment), so that .invalid is checked under its name.
     reserved = address[:-8] + ".test" if address.lower().endswith(".invalid") else address
     try:
-        found = validate_email(reserved, check_deliverability=False, allow_smtputf8=False, test_environment=True)
+        found = validate_email(
+            reserved, check_deliverability=False, allow_smtputf8=False, test_environment=True, strict=True
+        )
     except EmailNotValidError:
         return None
     normalised = found.ascii_email
