@@ -17,7 +17,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from campaign_pipeline.segments.compiler import Compiler, combine
-from campaign_pipeline.segments.definition import AllNode, AnyNode, Line, Node, NotNode, Segment, children, says, walk
+from campaign_pipeline.segments.definition import Line, Segment, join, root_path, walk
+from campaign_pipeline.segments.tree import AllNode, AnyNode, Node, NotNode, children, says
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class Tally:
         matches = {path: leaves.c[f"leaf_{number}"] for number, path in enumerate(answers)}
         for line in reversed(lines):  # children before parents
             if isinstance(line.node, AllNode | AnyNode | NotNode):
-                matches[line.path] = combine(line.node, [matches[f"{line.path}.{at}"] for at, _ in children(line.node)])
+                matches[line.path] = combine(line.node, [matches[join(line.path, at)] for at, _ in children(line.node)])
         remains: dict[str, sa.ColumnElement[bool]] = {}
-        _follow("where", segment.where, sa.true(), matches, remains)
+        _follow(root_path(segment), segment.root, sa.true(), matches, remains)
         return cls(lines, leaves, matches, remains)
 
     def query(self, sample: int) -> sa.Select[Any]:
@@ -73,7 +74,7 @@ class Tally:
         for number, line in enumerate(self.lines):
             counts.append(sa.func.count().filter(self.matches[line.path]).label(f"matches_{number}"))
             counts.append(sa.func.count().filter(self.remains[line.path]).label(f"remains_{number}"))
-        lowest = sa.func.min(contact_id, sample).filter(self.matches["where"]).label("sample")
+        lowest = sa.func.min(contact_id, sample).filter(self.matches[self.lines[0].path]).label("sample")
         return sa.select(*counts, lowest).select_from(self.leaves)
 
     def read(self, counts: Mapping[str, Any]) -> Preview:
@@ -96,7 +97,7 @@ def _follow(
     """Fill in what remains after `node` and after every line below it, by the rules of the module."""
     left, found = reached, sa.false()
     for at, child in children(node):
-        below = f"{path}.{at}"
+        below = join(path, at)
         _follow(below, child, left, matches, remains)
         if isinstance(node, AllNode):
             left = sa.and_(left, matches[below])

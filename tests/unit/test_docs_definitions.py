@@ -19,12 +19,13 @@ from campaign_pipeline.operations.apply import apply_folder, read_folder
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.segments.catalogue import Catalogue, Kind
 from campaign_pipeline.segments.compiler import compiler, lake_tables
-from campaign_pipeline.segments.definition import NODE_TYPES, Segment
+from campaign_pipeline.segments.definition import Segment
 from campaign_pipeline.segments.dialect import duckdb_sql
 from campaign_pipeline.segments.nodes.did import Did, PropertyFilter, Sum
 from campaign_pipeline.segments.nodes.trait import Trait
 from campaign_pipeline.segments.operators import Operator
 from campaign_pipeline.segments.thresholds import Count, Threshold
+from campaign_pipeline.segments.tree import NODE_TYPES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "definitions.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(yaml|html|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
