@@ -6,21 +6,28 @@ from datetime import datetime
 
 import polars as pl
 
-from campaign_pipeline.contacts.snapshot import write_snapshot
 from campaign_pipeline.contacts.values import TIME
-from campaign_pipeline.core.clock import utc_now
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import CampaignError, InvalidInput, NotFound
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.segments.catalogue import CONTACTS, read_catalogue
-from campaign_pipeline.segments.compiler import compiler, lake_tables
+from campaign_pipeline.operations.snapshot import take_snapshot
+from campaign_pipeline.segments.catalogue import CONTACTS
 from campaign_pipeline.segments.cursors import Changes, advance, changes_for
-from campaign_pipeline.segments.dialect import duckdb_sql
-from campaign_pipeline.segments.evaluate import members, open_lake
+from campaign_pipeline.segments.evaluate import members
 from campaign_pipeline.segments.evaluations import Evaluation, Rules, evaluations, last_evaluation, load_rules
 from campaign_pipeline.segments.leftovers import remove_leftovers
-from campaign_pipeline.segments.membership import Found, Overtaken, check_as_of, keep, members_before
-from campaign_pipeline.segments.touched import Inputs, current_inputs, remember_inputs, remembered_inputs, touched
+from campaign_pipeline.segments.membership import Found, Overtaken, check_as_of, keep
+from campaign_pipeline.segments.touched import (
+    Inputs,
+    contacts_of,
+    event_files,
+    members_among,
+    remember_inputs,
+    remembered_inputs,
+    remove_old_fingerprints,
+    take_fingerprints,
+    touched,
+)
 
 ATTEMPTS = 3
 """How often an evaluation is begun anew because another of the same segment came in between."""
@@ -80,7 +87,9 @@ def evaluate_touched(
     A segment that cannot be brought up to date so (it is new, its rule is, events are gone from the lake) is evaluated
     for everybody. Not in the result: segments of which nobody was touched.
     """
-    return _each(installation, names, lambda rules, name: _touched(installation, rules, name), fresh=fresh)
+    evaluated = _each(installation, names, lambda rules, name: _touched(installation, rules, name), fresh=fresh)
+    remove_old_fingerprints(installation.lake, segment_names(installation))
+    return evaluated
 
 
 def _each(
@@ -96,7 +105,7 @@ def _each(
     for name in wanted:
         _require_segment(rules, name)
     if fresh or not installation.lake.exists(CONTACTS):
-        write_snapshot(installation.engine, installation.lake, installation.clock())
+        take_snapshot(installation)
     evaluated = Evaluated()
     for name in wanted:
         try:
@@ -120,57 +129,38 @@ def _insist(evaluate: Callable[[Rules, str], Evaluation | None], rules: Rules, n
     return evaluate(rules, name)
 
 
-def _whole(installation: Installation, rules: Rules, name: str, as_of: datetime | None) -> Evaluation:
+def _whole(
+    installation: Installation, rules: Rules, name: str, as_of: datetime | None, snapshot: Inputs | None = None
+) -> Evaluation:
     # The last evaluation is read first, the lake after it: an evaluation never builds on what it has not seen.
     last, begun = _last(installation, name), installation.clock()
     at = as_of or begun
     check_as_of(name, at, last, begun)
-    inputs = _inputs(installation)
+    # Without fingerprints of this snapshot, contacts are compared with those of an earlier one: more of them changed.
+    contacts = snapshot or contacts_of(remembered_inputs(installation.lake, name))
+    inputs = event_files(installation.lake) | contacts
     found = members(installation.lake, rules.library[name], rules.library, at)
     return _keep(installation, Found(name, rules.hashes[name], at, found, begun), last, inputs)
 
 
 def _touched(installation: Installation, rules: Rules, name: str) -> Evaluation | None:
+    lake = installation.lake
+    snapshot = take_fingerprints(lake)
     last, begun = _last(installation, name), installation.clock()
-    seen = remembered_inputs(installation.lake, name)
-    if last is None or seen is None or last.definition_hash != rules.hashes[name]:
-        return _whole(installation, rules, name, None)
-    inputs = _inputs(installation)
-    with reading(installation.engine) as connection:
-        who = touched(connection, installation.lake, seen, inputs)
-    if who is None:
-        return _whole(installation, rules, name, None)
-    # Members who are no contacts any more were erased: nothing but their absence tells it.
-    there = pl.scan_parquet(installation.lake.path(CONTACTS), glob=False).select("contact_id").collect()
-    before = members_before(installation.engine, installation.lake, name, last)
-    gone = before.join(there, on="contact_id", how="anti")["contact_id"]
-    who = pl.concat([who, gone]).unique()
+    inputs = event_files(lake) | snapshot
+    who = touched(lake, remembered_inputs(lake, name), inputs)
+    if last is None or who is None or last.definition_hash != rules.hashes[name]:
+        return _whole(installation, rules, name, None, snapshot)
     if who.is_empty():
         return None
-    found = _members_among(installation, rules, name, begun, who)
+    check_as_of(name, begun, last, begun)
+    found = members_among(lake, rules.library[name], rules.library, begun, who)
     return _keep(installation, Found(name, rules.hashes[name], begun, found, begun, among=who), last, inputs)
-
-
-def _members_among(
-    installation: Installation, rules: Rules, name: str, as_of: datetime, among: pl.Series
-) -> pl.DataFrame:
-    """Those of `among` who are in the segment: the same rule, asked of fewer contacts."""
-    catalogue = read_catalogue(installation.lake)
-    segment = rules.library[name]
-    compiled = compiler(segment, rules.library, catalogue, lake_tables(catalogue), as_of)
-    query = compiled.members(segment).where(compiled.tables.contacts.c.contact_id.in_(among.to_list()))
-    with open_lake(installation.lake, compiled.tables) as connection:
-        text, parameters = duckdb_sql(query)
-        return connection.sql(text, params=parameters).pl()
 
 
 def _last(installation: Installation, name: str) -> Evaluation | None:
     with reading(installation.engine) as connection:
         return last_evaluation(connection, name)
-
-
-def _inputs(installation: Installation) -> Inputs:
-    return current_inputs(installation.lake, installation.clock() - utc_now())
 
 
 def _keep(installation: Installation, found: Found, last: Evaluation | None, inputs: Inputs) -> Evaluation:

@@ -1,95 +1,116 @@
 """Contacts that may have moved since a segment was evaluated: those with new events, and those that changed.
 
 What an evaluation had before it is kept in the lake as `segment_inputs/<segment>`: source (String), stamp (String), one
-row a file of events, and one for the contacts. It is written after the evaluation's row. So if that breaks off, or two
-write at once, the file is older than the row at worst: contacts are looked at once more, and none is missed.
+row a file. It is written after the evaluation's row. So if that breaks off, or two write at once, it is older than the
+row at worst: contacts are looked at once more, and none is missed.
 
-Only looking at these contacts is short of a full evaluation for contacts that move without being touched:
+Which contacts changed is told by comparing the snapshot with what it was, whatever changed it and in whatever order:
+`contact_fingerprints/<stamp>` is contact_id (String, sorted) and fingerprint (UInt64, of the contact's whole row).
 
-- by time: windows and dates pass, a suppression expires;
-- by others: a percentile or a limit moves with everybody;
-- by what was taken out of the lake, other than by erasing contacts.
+Looking at these contacts only is short of a full evaluation for those that move without being touched: by time (a
+window, a date or an anniversary passes) and by others (a percentile or a limit moves with everybody).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import os
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 import polars as pl
-import sqlalchemy as sa
 
-from campaign_pipeline.contacts.queries import Query, stream_frame
-from campaign_pipeline.core.errors import NotFound
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.core.tables import consents, contacts, suppressions
-from campaign_pipeline.segments.catalogue import CONTACTS, EVENTS
+from campaign_pipeline.segments.catalogue import CONTACTS, EVENTS, read_catalogue
+from campaign_pipeline.segments.compiler import compiler, lake_tables
+from campaign_pipeline.segments.definition import Segment
+from campaign_pipeline.segments.dialect import duckdb_sql
+from campaign_pipeline.segments.evaluate import open_lake
+from campaign_pipeline.segments.leftovers import ABANDONED
 
-ASSET = "segment_inputs"
-SCHEMA = {"source": pl.String, "stamp": pl.String}
-ID = {"contact_id": pl.String}
+INPUTS = "segment_inputs"
+INPUTS_SCHEMA = {"source": pl.String, "stamp": pl.String}
+FINGERPRINTS = "contact_fingerprints"
 
-MARGIN = timedelta(minutes=15)
-"""A change that was written down this long before the snapshot was read may have been committed after it."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """`files`: "asset/partition" -> a stamp that changes with the file. `contacts_at`: when the snapshot was read."""
-
-    files: Mapping[str, str]
-    contacts_at: datetime
+Inputs = frozenset[tuple[str, str]]
+"""(asset/partition, stamp of its file): what lay before an evaluation."""
 
 
-def current_inputs(lake: Lake, ahead: timedelta = timedelta()) -> Inputs:
-    """What the lake holds now; NotFound without a contact snapshot.
-
-    `ahead`: how far the product's clock is before that of the machine, which stamps files.
-    """
-    if not lake.exists(CONTACTS):
-        raise NotFound("there is no contact snapshot", "Import contacts (campaigns contacts import FILE) first.")
-    files = {f"{EVENTS}/{partition}": _stamp(lake, EVENTS, partition) for partition in lake.partitions(EVENTS)}
-    snapshot = lake.path(CONTACTS).stat().st_mtime
-    return Inputs(files, datetime.fromtimestamp(snapshot, UTC) + ahead)
+def event_files(lake: Lake, assets: Iterable[str] = (EVENTS,)) -> Inputs:
+    """The files of `assets`, whose rows say what contacts did (contact_id), as they are now."""
+    return frozenset(
+        (f"{asset}/{partition}", _stamp(lake.path(asset, partition).stat()))
+        for asset in assets
+        for partition in lake.partitions(asset)
+    )
 
 
-def _stamp(lake: Lake, asset: str, partition: str) -> str:
-    found = lake.path(asset, partition).stat()
-    return f"{found.st_size}-{found.st_mtime_ns}"
+def take_fingerprints(lake: Lake) -> Inputs:
+    """Keep the fingerprints of the contact snapshot as it is now, and return it as the one input that it is."""
+    with lake.path(CONTACTS).open("rb") as file:  # the stamp and the rows of one file, should it be replaced meanwhile
+        stamp = _stamp(os.fstat(file.fileno()))
+        if not lake.exists(FINGERPRINTS, stamp):
+            prints = pl.read_parquet(file).select("contact_id", fingerprint=pl.struct(pl.all()).hash())
+            lake.write(prints, FINGERPRINTS, stamp)
+    return frozenset({(f"{CONTACTS}/all", stamp)})
+
+
+def contacts_of(inputs: Inputs) -> Inputs:
+    """The snapshot among `inputs`; empty if it was not kept."""
+    return frozenset(each for each in inputs if each[0] == f"{CONTACTS}/all")
 
 
 def remember_inputs(lake: Lake, segment: str, inputs: Inputs) -> None:
-    """Keep what the evaluation of `segment` had before it, which was kept itself already."""
-    rows = [*inputs.files.items(), (CONTACTS, inputs.contacts_at.isoformat())]
-    lake.write(pl.DataFrame(rows, SCHEMA, orient="row"), ASSET, segment)
+    """Keep what lay before the evaluation of `segment`, which was kept itself already."""
+    lake.write(pl.DataFrame(sorted(inputs), INPUTS_SCHEMA, orient="row"), INPUTS, segment)
 
 
-def remembered_inputs(lake: Lake, segment: str) -> Inputs | None:
-    """None if `segment` was not evaluated yet."""
-    if not lake.exists(ASSET, segment):
-        return None
-    stamps = dict(lake.read(ASSET, segment).rows())
-    return Inputs(stamps, datetime.fromisoformat(stamps.pop(CONTACTS)))
+def remembered_inputs(lake: Lake, segment: str) -> Inputs:
+    """Empty if `segment` was not evaluated yet."""
+    return frozenset(lake.read(INPUTS, segment).rows()) if lake.exists(INPUTS, segment) else frozenset()
 
 
-def touched(connection: sa.Connection, lake: Lake, before: Inputs, now: Inputs) -> pl.Series | None:
-    """contact_id (String, each once, sorted): who has new events or was changed since `before`.
+def touched(lake: Lake, before: Inputs, now: Inputs) -> pl.Series | None:
+    """contact_id (String, each once, sorted) of the contacts that have new events, are new, changed, or are gone.
 
-    None if that cannot be told, because files of events are gone: everybody must be looked at.
+    None if that cannot be told: the snapshot of then was not kept, or files of events are gone.
     """
-    if before.files.keys() - now.files.keys():
+    if not _sources(before) <= _sources(now) or not contacts_of(before) or not contacts_of(now):
         return None
-    new = [lake.path(*source.split("/", 1)) for source, stamp in now.files.items() if before.files.get(source) != stamp]
-    found = [pl.scan_parquet(file, glob=False).select("contact_id").unique().collect() for file in new]
-    found += [stream_frame(connection, query, ID) for query in _changed(before.contacts_at - MARGIN)]
-    return pl.concat([pl.DataFrame(schema=ID), *found])["contact_id"].unique().sort()
+    ((_, then),), ((_, today),) = contacts_of(before), contacts_of(now)
+    if not lake.exists(FINGERPRINTS, then):
+        return None
+    old, new = lake.read(FINGERPRINTS, then), lake.read(FINGERPRINTS, today)
+    both = ["contact_id", "fingerprint"]
+    found = [old.join(new, on=both, how="anti"), new.join(old, on=both, how="anti")]
+    for source, _ in sorted(now - before - contacts_of(now)):
+        file = lake.path(*source.split("/", 1))
+        found.append(pl.scan_parquet(file, glob=False).select("contact_id").unique().collect())
+    return pl.concat([each.get_column("contact_id") for each in found]).unique().sort()
 
 
-def _changed(since: datetime) -> list[Query]:
-    """Contacts whose row in the snapshot may have changed."""
-    suppressed = sa.select(suppressions.c.address).where(suppressions.c.recorded_at >= since)
-    return [
-        sa.select(contacts.c.contact_id).where(contacts.c.updated_at >= since),
-        sa.select(consents.c.contact_id).where(consents.c.recorded_at >= since),
-        sa.select(contacts.c.contact_id).where(contacts.c.email.in_(suppressed)),
-        sa.select(contacts.c.contact_id).where(contacts.c.phone.in_(suppressed)),
-    ]
+def members_among(
+    lake: Lake, segment: Segment, library: Mapping[str, Segment], as_of: datetime, among: pl.Series
+) -> pl.DataFrame:
+    """Those of `among` (contact_id) who are in `segment` at `as_of`: the same rule, asked of fewer contacts."""
+    catalogue = read_catalogue(lake)
+    compiled = compiler(segment, library, catalogue, lake_tables(catalogue), as_of)
+    query = compiled.members(segment).where(compiled.tables.contacts.c.contact_id.in_(among.to_list()))
+    with open_lake(lake, compiled.tables) as connection:
+        text, parameters = duckdb_sql(query)
+        return connection.sql(text, params=parameters).pl()
+
+
+def remove_old_fingerprints(lake: Lake, segments: Iterable[str]) -> None:
+    """Remove the fingerprints that none of `segments` (all there are) is to be compared with any more."""
+    needed = {stamp for segment in segments for _, stamp in contacts_of(remembered_inputs(lake, segment))}
+    for stamp in set(lake.partitions(FINGERPRINTS)) - needed:
+        file = lake.path(FINGERPRINTS, stamp)
+        if time.time() - file.stat().st_mtime > ABANDONED.total_seconds():  # else somebody may be at work with it
+            file.unlink(missing_ok=True)
+
+
+def _sources(inputs: Inputs) -> set[str]:
+    return {source for source, _ in inputs}
+
+
+def _stamp(file: os.stat_result) -> str:
+    return f"{file.st_size}-{file.st_mtime_ns}"

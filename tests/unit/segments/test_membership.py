@@ -152,10 +152,10 @@ def power_cut(step: str) -> Generator[None]:
     """The process ends at `step` of an evaluation."""
     write, commit = Lake.write, membership._commit
 
-    def cut_writing(lake: Lake, frame: pl.DataFrame, asset: str, partition: str = "all") -> Path:
+    def cut_writing(lake: Lake, frame: pl.DataFrame, asset: str, partition: str = "all", **more: Any) -> Path:
         if step == {MEMBERSHIP: "before the membership", CHANGES: "before the changes"}.get(asset):
             raise PowerCut
-        return write(lake, frame, asset, partition)
+        return write(lake, frame, asset, partition, **more)
 
     def cut_committing(*args: Any, **row: Any) -> Evaluation:
         if step == "after the row":
