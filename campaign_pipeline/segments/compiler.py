@@ -118,7 +118,7 @@ class Compiler:
             case SegmentNode():
                 return self.whole(self.library[node.segment])
             case _:
-                return self._leaf(segment, path, node)
+                return sa.func.coalesce(self.leaf(segment, path, node), sa.false())
 
     def scope(self, segment: Segment) -> Scope:
         """What the leaves of `segment` need."""
@@ -146,11 +146,12 @@ class Compiler:
             features=tables.features,
         )
 
-    def _leaf(self, segment: Segment, path: str, node: LeafNode) -> sa.ColumnElement[bool]:
+    def leaf(self, segment: Segment, path: str, node: LeafNode) -> sa.ColumnElement[bool]:
+        """The leaf at `path` of `segment` as a condition on a contact, in which NULL counts as false."""
         scope = self.scope(segment)
         where = f"segment {segment.segment}: {path}"
         try:
-            return sa.func.coalesce(node.leaf.condition(scope), sa.false())
+            return node.leaf.condition(scope)
         except InvalidInput as error:
             raise InvalidInput(f"{where}: {error.message}", error.hint) from None
         except ValueError as error:
