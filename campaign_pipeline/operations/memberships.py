@@ -1,6 +1,6 @@
 """Evaluating segments and keeping who entered and left; reading it as a consumer."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
@@ -17,11 +17,14 @@ from campaign_pipeline.segments.evaluate import members
 from campaign_pipeline.segments.evaluations import Evaluation, Rules, evaluations, last_evaluation, load_rules
 from campaign_pipeline.segments.leftovers import remove_leftovers
 from campaign_pipeline.segments.membership import Found, Overtaken, check_as_of, keep
+from campaign_pipeline.segments.session import Session, open_session
 from campaign_pipeline.segments.touched import (
     Inputs,
     contacts_of,
     event_files,
     members_among,
+    moves_others,
+    reads,
     remember_inputs,
     remembered_inputs,
     remove_old_fingerprints,
@@ -70,104 +73,132 @@ def segment_names(installation: Installation) -> list[str]:
 
 
 def evaluate_segments(
-    installation: Installation, names: Iterable[str] | None = None, as_of: datetime | None = None, *, fresh: bool = True
+    installation: Installation, names: Sequence[str] | None = None, as_of: datetime | None = None, *, fresh: bool = True
 ) -> Evaluated:
     """Work out who is in each of the segments (default: all) at `as_of` (default: now), and keep what changed.
 
     On the contacts as they are now (`fresh`) or as last snapshotted.
     """
-    return _each(installation, names, lambda rules, name: _whole(installation, rules, name, as_of), fresh=fresh)
+    return _evaluate(installation, names, as_of, fresh=fresh, touched_only=False)
 
 
 def evaluate_touched(
-    installation: Installation, names: Iterable[str] | None = None, *, fresh: bool = True
+    installation: Installation, names: Sequence[str] | None = None, *, fresh: bool = True
 ) -> Evaluated:
     """Bring the segments (default: all) up to date for contacts with new events, and those that changed.
 
-    A segment that cannot be brought up to date so (it is new, its rule is, events are gone from the lake) is evaluated
-    for everybody. Not in the result: segments of which nobody was touched.
+    A segment that cannot be brought up to date so (it or its rule is new, it compares contacts with each other, events
+    are gone from the lake) is evaluated for everybody. Not in the result: segments of which nobody was touched.
     """
-    evaluated = _each(installation, names, lambda rules, name: _touched(installation, rules, name), fresh=fresh)
+    evaluated = _evaluate(installation, names, None, fresh=fresh, touched_only=True)
     remove_old_fingerprints(installation.lake, segment_names(installation))
     return evaluated
 
 
-def _each(
+def _evaluate(
     installation: Installation,
-    names: Iterable[str] | None,
-    evaluate: Callable[[Rules, str], Evaluation | None],
+    names: Sequence[str] | None,
+    as_of: datetime | None,
     *,
     fresh: bool,
+    touched_only: bool,
 ) -> Evaluated:
     with reading(installation.engine) as connection:
         rules = load_rules(connection)
-    wanted = list(rules.library if names is None else names)
-    for name in wanted:
+    left = list(rules.library if names is None else names)
+    for name in left:
         _require_segment(rules, name)
-    if fresh or not installation.lake.exists(CONTACTS):
+    if left and (fresh or not installation.lake.exists(CONTACTS)):
         take_snapshot(installation)
     evaluated = Evaluated()
-    for name in wanted:
-        try:
-            kept = _insist(evaluate, rules, name)
-        except CampaignError as error:
-            evaluated.errors[name] = error
-        else:
-            if kept:
-                evaluated.evaluations[name] = kept
-                with reading(installation.engine) as connection:
-                    remove_leftovers(connection, installation.lake, name)
+    for _ in range(ATTEMPTS):
+        for name in left:
+            evaluated.errors.pop(name, None)
+        attempt = Attempt.begin(installation, rules, left, as_of, touched_only=touched_only)
+        attempt.run(evaluated)
+        left = [name for name, error in evaluated.errors.items() if isinstance(error, Overtaken)]
+        if not left:
+            break
+    with reading(installation.engine) as connection:
+        for name in evaluated.evaluations:
+            remove_leftovers(connection, installation.lake, name)
     return evaluated
 
 
-def _insist(evaluate: Callable[[Rules, str], Evaluation | None], rules: Rules, name: str) -> Evaluation | None:
-    for _ in range(ATTEMPTS - 1):
-        try:
-            return evaluate(rules, name)
-        except Overtaken:
-            continue
-    return evaluate(rules, name)
+@dataclass(frozen=True)
+class Attempt:
+    """Evaluations in one go: at one moment, over one state of the lake.
 
+    The last evaluations are read first, the inputs after them and the lake last: so none builds on what it has not
+    seen, and what comes in meanwhile counts as new next time.
+    """
 
-def _whole(
-    installation: Installation, rules: Rules, name: str, as_of: datetime | None, snapshot: Inputs | None = None
-) -> Evaluation:
-    # The last evaluation is read first, the lake after it: an evaluation never builds on what it has not seen.
-    last, begun = _last(installation, name), installation.clock()
-    at = as_of or begun
-    check_as_of(name, at, last, begun)
-    # Without fingerprints of this snapshot, contacts are compared with those of an earlier one: more of them changed.
-    contacts = snapshot or contacts_of(remembered_inputs(installation.lake, name))
-    inputs = event_files(installation.lake) | contacts
-    found = members(installation.lake, rules.library[name], rules.library, at)
-    return _keep(installation, Found(name, rules.hashes[name], at, found, begun), last, inputs)
+    installation: Installation
+    rules: Rules
+    lasts: Mapping[str, Evaluation | None]
+    begun: datetime
+    as_of: datetime
+    snapshot: Inputs | None
+    """Of the contacts, if only the touched are looked at."""
 
+    @classmethod
+    def begin(
+        cls,
+        installation: Installation,
+        rules: Rules,
+        names: Sequence[str],
+        as_of: datetime | None,
+        *,
+        touched_only: bool,
+    ) -> "Attempt":
+        with reading(installation.engine) as connection:
+            lasts = {name: last_evaluation(connection, name) for name in names}
+        begun = installation.clock()
+        snapshot = take_fingerprints(installation.lake) if touched_only and names else None
+        return cls(installation, rules, lasts, begun, as_of or begun, snapshot)
 
-def _touched(installation: Installation, rules: Rules, name: str) -> Evaluation | None:
-    lake = installation.lake
-    snapshot = take_fingerprints(lake)
-    last, begun = _last(installation, name), installation.clock()
-    inputs = event_files(lake) | snapshot
-    who = touched(lake, remembered_inputs(lake, name), inputs)
-    if last is None or who is None or last.definition_hash != rules.hashes[name]:
-        return _whole(installation, rules, name, None, snapshot)
-    if who.is_empty():
-        return None
-    check_as_of(name, begun, last, begun)
-    found = members_among(lake, rules.library[name], rules.library, begun, who)
-    return _keep(installation, Found(name, rules.hashes[name], begun, found, begun, among=who), last, inputs)
+    def run(self, evaluated: Evaluated) -> None:
+        """Evaluate each segment; an error of one, which is noted, leaves the others alone."""
+        lake = self.installation.lake
+        files = {name: self._inputs(name) for name in self.lasts}
+        among = {name: self._among(name, files[name]) for name in self.lasts}
+        waiting = [name for name, who in among.items() if who is None or len(who)]
+        if not waiting:
+            return
+        with open_session(lake) as session:
+            for name in waiting:
+                try:
+                    evaluated.evaluations[name] = self._one(session, name, files[name], among[name])
+                except CampaignError as error:
+                    evaluated.errors[name] = error
 
+    def _one(self, session: Session, name: str, inputs: Inputs, among: pl.Series | None) -> Evaluation:
+        installation, library, last = self.installation, self.rules.library, self.lasts[name]
+        check_as_of(name, self.as_of, last, self.begun)
+        segment = library[name]
+        if among is None:
+            found = members(session, segment, library, self.as_of)
+        else:
+            found = members_among(session, segment, library, self.as_of, among)
+        new = Found(name, self.rules.hashes[name], self.as_of, found, self.begun, among)
+        kept = keep(installation.engine, installation.lake, new, last)
+        if kept != last:
+            remember_inputs(installation.lake, name, inputs)
+        return kept
 
-def _last(installation: Installation, name: str) -> Evaluation | None:
-    with reading(installation.engine) as connection:
-        return last_evaluation(connection, name)
+    def _inputs(self, name: str) -> Inputs:
+        lake = self.installation.lake
+        # Without fingerprints of this snapshot, contacts are compared with an earlier one's: more of them changed.
+        contacts = self.snapshot or contacts_of(remembered_inputs(lake, name))
+        return event_files(lake, reads(self.rules.library[name], self.rules.library)) | contacts
 
-
-def _keep(installation: Installation, found: Found, last: Evaluation | None, inputs: Inputs) -> Evaluation:
-    kept = keep(installation.engine, installation.lake, found, last)
-    if kept != last:
-        remember_inputs(installation.lake, found.segment, inputs)
-    return kept
+    def _among(self, name: str, inputs: Inputs) -> pl.Series | None:
+        """Whom to look at; None for everybody."""
+        last, library, lake = self.lasts[name], self.rules.library, self.installation.lake
+        if not self.snapshot or last is None or last.definition_hash != self.rules.hashes[name]:
+            return None
+        who = touched(lake, remembered_inputs(lake, name), inputs)
+        return who if who is None or who.is_empty() or not moves_others(library[name], library) else None
 
 
 def history(installation: Installation, name: str, limit: int | None = None) -> pl.DataFrame:

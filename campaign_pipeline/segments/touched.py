@@ -7,24 +7,30 @@ row at worst: contacts are looked at once more, and none is missed.
 Which contacts changed is told by comparing the snapshot with what it was, whatever changed it and in whatever order:
 `contact_fingerprints/<stamp>` is contact_id (String, sorted) and fingerprint (UInt64, of the contact's whole row).
 
-Looking at these contacts only is short of a full evaluation for those that move without being touched: by time (a
-window, a date or an anniversary passes) and by others (a percentile or a limit moves with everybody).
+Looking at these contacts only is short of a full evaluation for those whom time moves: a window, a date or an
+anniversary passes. It would be short for those whom others move as well: so a segment that compares contacts with each
+other (a percentile, an RFM score, a limit) is looked at as a whole as soon as anybody is touched.
 """
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 import polars as pl
 
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.segments.catalogue import CONTACTS, EVENTS, read_catalogue
-from campaign_pipeline.segments.compiler import compiler, lake_tables
-from campaign_pipeline.segments.definition import Segment
-from campaign_pipeline.segments.dialect import duckdb_sql
-from campaign_pipeline.segments.evaluate import open_lake
+from campaign_pipeline.segments.catalogue import CONTACTS, EVENTS, MESSAGES
+from campaign_pipeline.segments.compiler import compiler
+from campaign_pipeline.segments.definition import Segment, walk
 from campaign_pipeline.segments.leftovers import ABANDONED
+from campaign_pipeline.segments.nodes.engaged import Engaged
+from campaign_pipeline.segments.nodes.leaf import Leaf
+from campaign_pipeline.segments.nodes.measured import Measured
+from campaign_pipeline.segments.nodes.rfm import Rfm
+from campaign_pipeline.segments.references import check_references
+from campaign_pipeline.segments.session import Session
+from campaign_pipeline.segments.tree import LeafNode
 
 INPUTS = "segment_inputs"
 INPUTS_SCHEMA = {"source": pl.String, "stamp": pl.String}
@@ -88,15 +94,35 @@ def touched(lake: Lake, before: Inputs, now: Inputs) -> pl.Series | None:
 
 
 def members_among(
-    lake: Lake, segment: Segment, library: Mapping[str, Segment], as_of: datetime, among: pl.Series
+    session: Session, segment: Segment, library: Mapping[str, Segment], as_of: datetime, among: pl.Series
 ) -> pl.DataFrame:
     """Those of `among` (contact_id) who are in `segment` at `as_of`: the same rule, asked of fewer contacts."""
-    catalogue = read_catalogue(lake)
-    compiled = compiler(segment, library, catalogue, lake_tables(catalogue), as_of)
-    query = compiled.members(segment).where(compiled.tables.contacts.c.contact_id.in_(among.to_list()))
-    with open_lake(lake, compiled.tables) as connection:
-        text, parameters = duckdb_sql(query)
-        return connection.sql(text, params=parameters).pl()
+    compiled = compiler(segment, library, session.catalogue, session.tables, as_of)
+    return session.run(compiled.members(segment, session.tables.contacts.c.contact_id.in_(among.to_list())))
+
+
+def reads(segment: Segment, library: Mapping[str, Segment]) -> set[str]:
+    """The assets by whose new rows contacts of `segment` are touched."""
+    return {EVENTS, MESSAGES} if any(isinstance(leaf, Engaged) for leaf in _leaves(segment, library)) else {EVENTS}
+
+
+def moves_others(segment: Segment, library: Mapping[str, Segment]) -> bool:
+    """Whether a contact that changes can move others in or out, because they are compared with each other."""
+    ranks = any(isinstance(leaf, Measured | Rfm) and _compares(leaf) for leaf in _leaves(segment, library))
+    return ranks or any(each.limit for each in _closure(segment, library))
+
+
+def _compares(leaf: Measured | Rfm) -> bool:
+    return isinstance(leaf, Rfm) or leaf.percentile is not None
+
+
+def _leaves(segment: Segment, library: Mapping[str, Segment]) -> Iterator[Leaf]:
+    for each in _closure(segment, library):
+        yield from (line.node.leaf for line in walk(each) if isinstance(line.node, LeafNode))
+
+
+def _closure(segment: Segment, library: Mapping[str, Segment]) -> list[Segment]:
+    return [library[name] for name in check_references(library, [segment.segment])]
 
 
 def remove_old_fingerprints(lake: Lake, segments: Iterable[str]) -> None:

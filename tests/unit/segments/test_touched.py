@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,15 @@ from campaign_pipeline.segments.definition import Segment
 from campaign_pipeline.segments.evaluate import members
 from campaign_pipeline.segments.leftovers import ABANDONED
 from campaign_pipeline.segments.membership import MEMBERSHIP_SCHEMA, Found, compare
+from campaign_pipeline.segments.nodes.engaged import What
+from campaign_pipeline.segments.session import open_session
 from campaign_pipeline.segments.touched import (
     FINGERPRINTS,
     Inputs,
     event_files,
     members_among,
+    moves_others,
+    reads,
     remember_inputs,
     remembered_inputs,
     remove_old_fingerprints,
@@ -32,15 +35,20 @@ from campaign_pipeline.segments.touched import (
     touched,
 )
 
-sys.path.insert(0, str(Path(__file__).parent))  # the helper beside this file
+sys.path.insert(0, str(Path(__file__).parent))  # the helpers beside this file
 
+import random_people as people
 import random_world as rw
 
 TIME = pl.Datetime("us", "UTC")
 CONTACT_TYPES = {"contact_id": pl.String, "country": pl.String, "points": pl.Int64, "score": pl.Float64}
-CONTACT_TYPES |= {"vip": pl.Boolean, "order": pl.String, "created_at": TIME}
+CONTACT_TYPES |= {"vip": pl.Boolean, "order": pl.String, "created_at": TIME, "birthday": pl.String}
+CONTACT_TYPES |= {"lists": pl.List(pl.String), "tags": pl.List(pl.String)}
+CONTACT_TYPES |= {f"reachable_{channel}": pl.Boolean for channel in people.CHANNELS}
 EVENT_TYPES = {"event_id": pl.String, "contact_id": pl.String, "event": pl.String, "occurred_at": TIME}
 EVENT_TYPES |= {"properties": pl.String}
+MESSAGE_TYPES = {**dict.fromkeys(("run_id", "campaign", "channel", "contact_id", "variant"), pl.String)}
+MESSAGE_TYPES |= {what.column: TIME for what in What}
 
 
 def write_contacts(lake: Lake, contacts: list[dict[str, Any]]) -> None:
@@ -51,55 +59,95 @@ def write_events(lake: Lake, events: list[dict[str, Any]], name: str) -> None:
     lake.write(pl.DataFrame(events, schema=EVENT_TYPES), "behaviour", name)
 
 
+def write_messages(lake: Lake, messages: list[dict[str, Any]], name: str) -> None:
+    lake.write(pl.DataFrame(messages, schema=MESSAGE_TYPES), "message_facts", name)
+
+
 def inputs(lake: Lake) -> Inputs:
-    return event_files(lake) | take_fingerprints(lake)
+    return event_files(lake, ("behaviour", "message_facts")) | take_fingerprints(lake)
 
 
 @dataclass(frozen=True)
 class Moved:
-    """A lake as it was, and as it is: some contacts have new events, were changed, are new or are gone."""
+    """A lake as it was, and as it is: some contacts have new events or messages, changed, are new or are gone."""
 
     was: Lake
     now: Lake
     who: pl.Series
 
 
-@pytest.fixture(scope="module", params=range(4))
+@pytest.fixture(scope="module", params=range(3))
 def moved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Moved:
     draw = random.Random(20260330)  # a world in which every property has every type that the trees ask for
     was, now = Lake(tmp_path_factory.mktemp("was")), Lake(tmp_path_factory.mktemp("now"))
     contacts, events = rw.contacts(draw), rw.events(draw)
+    contacts = people.with_people(contacts, draw)
+    messages = people.messages(contacts, rw.TIMES, draw)
     for lake in (was, now):
         write_contacts(lake, contacts)
         write_events(lake, events, "early")
-    before = event_files(now) | take_fingerprints(now)
+        write_messages(lake, messages, "early")
+    before = inputs(now)
     draw.seed(request.param)
-    changed = dict(enumerate(rw.contacts(draw)))
-    kept = [changed[n] if draw.random() < 0.1 else each for n, each in enumerate(contacts) if draw.random() > 0.05]
-    write_contacts(now, [*kept, {**changed[0], "contact_id": f"{500:024x}"}])
+    others = people.with_people(rw.contacts(draw), draw)
+    kept = [others[n] if draw.random() < 0.1 else each for n, each in enumerate(contacts) if draw.random() > 0.05]
+    write_contacts(now, [*kept, {**others[0], "contact_id": f"{500:024x}"}])
     write_events(now, rw.events(draw, number=6), "late")
+    write_messages(now, people.messages(draw.sample(contacts, 3), rw.TIMES, draw), "late")
     who = touched(now, before, inputs(now))
     assert who is not None
     assert 3 < len(who) < 20
     return Moved(was, now, who)
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=60, deadline=None)
 @given(library=rw.libraries())
 def test_the_touched_only_are_as_good_as_everybody(moved: Moved, library: dict[str, dict[str, Any]]) -> None:
-    """Last membership and the touched contacts' changes give what a full evaluation gives, if time stands still."""
+    """Last membership and the touched contacts' changes give what a full evaluation gives, if time stands still.
+
+    A segment that compares contacts with each other is the exception: there, each of the touched is right, but others
+    may have moved.
+    """
     segments = {name: Segment.model_validate(raw) for name, raw in library.items()}
-    segment, later = segments["drawn"], rw.AS_OF + timedelta(hours=1)
+    segment, at = segments["drawn"], rw.AS_OF
 
     def found(who: pl.DataFrame, among: pl.Series | None = None) -> Found:
-        return Found("drawn", "rule", later, who, evaluated_at=later, among=among)
+        return Found("drawn", "rule", at, who, evaluated_at=at, among=among)
 
-    first = members(moved.was, segment, segments, rw.AS_OF)
-    before, _ = compare(pl.DataFrame(schema=MEMBERSHIP_SCHEMA), found(first))
-    whole = compare(before, found(members(moved.now, segment, segments, rw.AS_OF)))
-    delta = compare(before, found(members_among(moved.now, segment, segments, rw.AS_OF, moved.who), moved.who))
-    assert delta[0].equals(whole[0])
-    assert delta[1].equals(whole[1])
+    with open_session(moved.was) as session:
+        before, _ = compare(pl.DataFrame(schema=MEMBERSHIP_SCHEMA), found(members(session, segment, segments, at)))
+    with open_session(moved.now) as session:
+        everybody = members(session, segment, segments, at)
+        some = members_among(session, segment, segments, at, moved.who)
+    assert some["contact_id"].to_list() == [each for each in everybody["contact_id"] if each in set(moved.who)]
+    if not moves_others(segment, segments):
+        whole, delta = compare(before, found(everybody)), compare(before, found(some, moved.who))
+        assert delta[0].equals(whole[0])
+        assert delta[1].equals(whole[1])
+
+
+RULES: list[tuple[dict[str, Any], bool, bool]] = [
+    ({"where": {"did": {"event": "visit"}}}, False, False),
+    ({"where": {"metric": {"name": "visits", "gte": 2}}}, False, False),
+    ({"where": {"not": {"metric": {"name": "visits", "percentile": {"gte": 80}}}}}, False, True),
+    ({"where": {"rfm": {"event": "visit", "recency": {"gte": 4}}}}, False, True),
+    ({"where": {"trait": {"field": "country", "is_set": True}}, "limit": {"n": 3}}, False, True),
+    ({"where": {"any": [{"engaged": {"what": "opened"}}]}}, True, False),
+    ({"where": {"segment": "below"}}, True, True),
+    ({"where": {"trait": {"field": "country", "is_set": True}}, "exclude": ["segment:below"]}, True, True),
+]
+
+
+@pytest.mark.parametrize(("rule", "engaged", "compares"), RULES)
+def test_what_a_rule_reads_and_whether_it_compares_contacts(
+    rule: dict[str, Any], engaged: bool, compares: bool
+) -> None:
+    metrics = {"visits": {"event": "visit", "count": "events"}}
+    segment = Segment.model_validate({"segment": "drawn", "metrics": metrics, **rule})
+    below = {"segment": "below", "where": {"engaged": {"what": "opened"}}, "limit": {"n": 3}}
+    library = {"drawn": segment, "below": Segment.model_validate(below)}
+    assert reads(segment, library) == {"behaviour"} | ({"message_facts"} if engaged else set())
+    assert moves_others(segment, library) == compares
 
 
 @pytest.fixture
