@@ -39,11 +39,12 @@ def record_consent(
     at: datetime,
     purpose: str = MARKETING,
     evidence: Mapping[str, Any] | None = None,
-) -> None:
-    """Append what a contact said; `source` is where (import, form, reply ...), `evidence` as above."""
+) -> int:
+    """Append what a contact said; `source` is where (import, form, reply ...), `evidence` as above. Its consent_id."""
     row = {"contact_id": contact_id, "channel": channel.value, "purpose": purpose, "state": state.value}
     kept = {"source": source, "evidence": dict(evidence or {}), "recorded_at": at}
-    connection.execute(sa.insert(consents), row | kept)
+    statement = sa.insert(consents).values(row | kept).returning(consents.c.consent_id)
+    return connection.execute(statement).scalar_one()
 
 
 def current_consent(connection: sa.Connection, channel: Channel, purpose: str = MARKETING) -> pl.DataFrame:
@@ -84,10 +85,14 @@ def record_news(
 
 
 def _news(connection: sa.Connection, said: pl.DataFrame, source: str, purpose: str) -> tuple[pl.DataFrame, int]:
+    entered = sa.select(consents.c.contact_id, consents.c.channel, consents.c.state, consents.c.source)
+    entered = entered.where(consents.c.purpose == purpose).order_by(consents.c.recorded_at, consents.c.consent_id)
     contacts = said["contact_id"].unique(maintain_order=True)
-    for name, query in (("current", _newest(purpose)), ("before", _newest(purpose, source=source))):
-        states = frame_for_keys(connection, query, query.selected_columns.contact_id, contacts, _STATES)
-        said = said.join(states.rename({"state": name}), on=["contact_id", "channel"], how="left")
+    history = frame_for_keys(connection, entered, consents.c.contact_id, contacts, _STATES | {"source": pl.String})
+    for name, entries in (("current", history), ("before", history.filter(pl.col("source") == source))):
+        newest = entries.unique(["contact_id", "channel"], keep="last", maintain_order=True)
+        states = newest.select("contact_id", "channel", pl.col("state").alias(name))
+        said = said.join(states, on=["contact_id", "channel"], how="left", maintain_order="left")
     state, current, before = pl.col("state"), pl.col("current"), pl.col("before")
     not_given = (ConsentState.WITHDRAWN.value, ConsentState.PENDING.value)
     restores = (state == ConsentState.GRANTED.value) & current.is_in(not_given).fill_null(value=False)
