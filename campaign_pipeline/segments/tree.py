@@ -16,12 +16,14 @@ from campaign_pipeline.core.ids import check_name
 from campaign_pipeline.segments.nodes.belongs import ListNames, TagNames
 from campaign_pipeline.segments.nodes.did import Did
 from campaign_pipeline.segments.nodes.engaged import Engaged
+from campaign_pipeline.segments.nodes.history import FirstDid, LastDid, Restarted, Stopped
 from campaign_pipeline.segments.nodes.leaf import Leaf
 from campaign_pipeline.segments.nodes.limit import Limit
 from campaign_pipeline.segments.nodes.measured import Measured
 from campaign_pipeline.segments.nodes.reachable import ReachableBy
 from campaign_pipeline.segments.nodes.rfm import Rfm
 from campaign_pipeline.segments.nodes.sample import Sample
+from campaign_pipeline.segments.nodes.sequence import Sequence
 from campaign_pipeline.segments.nodes.trait import Trait
 from campaign_pipeline.segments.operators import not_empty
 
@@ -90,6 +92,26 @@ class DidNode(LeafNode):
     did: Did
 
 
+class FirstDidNode(LeafNode):
+    first_did: FirstDid
+
+
+class LastDidNode(LeafNode):
+    last_did: LastDid
+
+
+class StoppedNode(LeafNode):
+    stopped: Stopped
+
+
+class RestartedNode(LeafNode):
+    restarted: Restarted
+
+
+class SequenceNode(LeafNode):
+    sequence: Sequence
+
+
 class EngagedNode(LeafNode):
     engaged: Engaged
 
@@ -120,6 +142,11 @@ NODE_TYPES: dict[str, type[Definition]] = {
     "not": NotNode,
     "trait": TraitNode,
     "did": DidNode,
+    "first_did": FirstDidNode,
+    "last_did": LastDidNode,
+    "stopped": StoppedNode,
+    "restarted": RestartedNode,
+    "sequence": SequenceNode,
     "engaged": EngagedNode,
     "list": ListNode,
     "tag": TagNode,
@@ -156,6 +183,11 @@ Node = Annotated[
     | Annotated[NotNode, Tag("not")]
     | Annotated[TraitNode, Tag("trait")]
     | Annotated[DidNode, Tag("did")]
+    | Annotated[FirstDidNode, Tag("first_did")]
+    | Annotated[LastDidNode, Tag("last_did")]
+    | Annotated[StoppedNode, Tag("stopped")]
+    | Annotated[RestartedNode, Tag("restarted")]
+    | Annotated[SequenceNode, Tag("sequence")]
     | Annotated[EngagedNode, Tag("engaged")]
     | Annotated[ListNode, Tag("list")]
     | Annotated[TagNode, Tag("tag")]
