@@ -20,7 +20,7 @@ from campaign_pipeline.contacts.consent import MARKETING
 from campaign_pipeline.contacts.queries import stream_frame
 from campaign_pipeline.core.clock import utc_now
 from campaign_pipeline.core.database import insert_new
-from campaign_pipeline.core.tables import suppressions
+from campaign_pipeline.core.tables import contacts, suppressions
 from campaign_pipeline.core.words import Channel, SuppressionReason
 
 EVERY_CHANNEL: Final = "every"
@@ -28,6 +28,13 @@ EVERY_CHANNEL: Final = "every"
 
 EVERY_TOPIC: Final = ""
 """In the place of a purpose of consent: the address is not written to about anything."""
+
+ADDRESS_OF = {
+    Channel.EMAIL: contacts.c.email,
+    Channel.SMS: contacts.c.phone,
+    Channel.WHATSAPP: contacts.c.phone,
+}
+"""The column of the address by which a contact is reached."""
 
 _NO_EXPIRY = datetime.max.replace(tzinfo=UTC)
 """Erasures have none: any time is as good."""
@@ -74,7 +81,7 @@ def active_suppressions(
     the clocks of the machines that record differ. `at` (None: now) decides what has expired. Erased addresses are not
     among them: see suppressed_among.
     """
-    held = holding(at or utc_now()).where(_concerns(channel, topic)).subquery()
+    held = holding(at or utc_now()).where(concerning(channel, topic)).subquery()
     rank = sa.func.row_number().over(
         partition_by=held.c.address, order_by=(held.c.recorded_at.desc(), held.c.suppression_id.desc())
     )
@@ -118,7 +125,8 @@ def holding(at: datetime, *, hashed: bool = False, recorded_by: datetime | None 
     return held.where(~end.exists())
 
 
-def _concerns(channel: Channel, topic: str) -> sa.ColumnElement[bool]:
+def concerning(channel: Channel, topic: str) -> sa.ColumnElement[bool]:
+    """The entries that concern writing to somebody by `channel` about `topic`."""
     of_channel = suppressions.c.channel.in_((channel.value, EVERY_CHANNEL))
     return sa.and_(of_channel, suppressions.c.topic.in_((topic, EVERY_TOPIC)))
 

@@ -67,7 +67,13 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8991",
         description="Where contacts and providers reach the event receiver.",
     )
-    link_secret: SecretStr = Field(SANDBOX_SECRET, description="Key that signs unsubscribe links.")
+    link_secret: SecretStr = Field(SANDBOX_SECRET, description="Key that signs links, and hashes erased addresses.")
+    soft_bounce_days: float = Field(
+        3.0,
+        ge=0,
+        le=365,
+        description="Days for which a soft bounce suppresses the address; 0: not at all.",
+    )
     default_region: str = Field(
         "US",
         pattern="^[A-Z]{2}$",

@@ -17,6 +17,7 @@ PARSERS: dict[tuple[str, str], Parser] = {
     ("twilio", "status"): twilio.status_events,
     ("twilio", "inbound"): twilio.inbound_events,
     ("own", "unsubscribe"): own.unsubscribe_events,
+    ("own", "confirm"): own.confirmation,
 }
 """By provider and kind of the record. A new provider is a file in providers/ and a line here."""
 

@@ -60,6 +60,8 @@ class CountRequests:
 
 def _route(path: str) -> str:
     """A few labels only, none of which holds a token."""
+    if path.startswith("/c/"):
+        return "/c"
     if path.startswith("/u/"):
         return "/u"
     return path if path in ROUTES else "other"

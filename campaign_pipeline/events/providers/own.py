@@ -1,9 +1,10 @@
-"""Our own unsubscribe page. The receiver checked the link's signature and kept the message it names."""
+"""Our own pages. The receiver checked the link's signature and kept what it names."""
 
 from collections.abc import Iterator
 
 from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.core.words import Channel, EventType, SuppressionReason
+from campaign_pipeline.events.confirmations import named_consent
 from campaign_pipeline.events.event import Event, message_key
 from campaign_pipeline.events.record import Record
 
@@ -26,3 +27,9 @@ def unsubscribe_events(record: Record) -> Iterator[Event]:
         message_id=message_id,
         suppress=SuppressionReason.UNSUBSCRIBED,
     )
+
+
+def confirmation(record: Record) -> Iterator[Event]:
+    """No event, because it is about no message: confirmations.py takes it. InvalidInput if it cannot."""
+    named_consent(record)
+    return iter(())
