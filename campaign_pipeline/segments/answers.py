@@ -18,10 +18,6 @@ class Answers:
     session: Session
     compiled: Compiler
 
-    @property
-    def nobody(self) -> Bitmap:
-        return self.session.everyone ^ self.session.everyone
-
     def whole(self, segment: Segment) -> Bitmap:
         """The contacts in `segment`."""
         return self.of(segment, root_path(segment), segment.root)

@@ -92,10 +92,17 @@ class Catalogue:
                 _find(f"variant of campaign {name}", variant, known, f"There are: {', '.join(known) or 'none'}.")
 
 
-def read_catalogue(lake: Lake, campaigns: Variants = MappingProxyType({})) -> Catalogue:
+SeenProperty = tuple[str, str | None, Kind | None]
+"""(event, property, its kind; None for null) as they occur somewhere; (event, None, None) for each event."""
+
+
+def read_catalogue(
+    lake: Lake, campaigns: Variants = MappingProxyType({}), seen: Iterable[SeenProperty] | None = None
+) -> Catalogue:
     """What the lake holds now. NotFound without a contact snapshot.
 
-    `campaigns`: those that are defined, which segments may name before they have any message.
+    `campaigns`: those that are defined, which segments may name before they have any message. `seen`: of all behaviour
+    files, if it is known.
 
     Behaviour files never change once written, so each is scanned once a process (0.8 s for 5 million events).
     """
@@ -107,13 +114,14 @@ def read_catalogue(lake: Lake, campaigns: Variants = MappingProxyType({})) -> Ca
     schema = pl.scan_parquet(snapshot, glob=False).collect_schema()
     kinds = {name: _kind_of(dtype) for name, dtype in schema.items()}
     fields = {name: kind for name, kind in kinds.items() if kind}
+    if seen is None:
+        files = (lake.path(EVENTS, partition) for partition in lake.partitions(EVENTS))
+        seen = (one for file in files for one in seen_properties(file))
     events: dict[str, dict[str, frozenset[Kind]]] = {}
-    for partition in lake.partitions(EVENTS):
-        path = lake.path(EVENTS, partition)
-        for event, name, kind in _scan(path, _stamp(path)):
-            properties = events.setdefault(event, {})
-            if name is not None:
-                properties[name] = properties.get(name, frozenset[Kind]()) | ({kind} if kind else set[Kind]())
+    for event, name, kind in seen:
+        properties = events.setdefault(event, {})
+        if name is not None:
+            properties[name] = properties.get(name, frozenset[Kind]()) | ({kind} if kind else set[Kind]())
     groups = {
         kind: partial(_group_names, snapshot, _stamp(snapshot), column)
         for kind, column in GROUPS.items()
@@ -156,9 +164,13 @@ SELECT DISTINCT event, NULL, NULL FROM read_parquet($file)
 """
 
 
+def seen_properties(file: Path) -> tuple[SeenProperty, ...]:
+    """What occurs in one behaviour file."""
+    return _scan(file, _stamp(file))
+
+
 @lru_cache(maxsize=4096)
-def _scan(path: Path, _stamp: tuple[int, int]) -> tuple[tuple[str, str | None, Kind | None], ...]:
-    """(event, property, kind) as they occur in one behaviour file; (event, None, None) for each event."""
+def _scan(path: Path, _stamp: tuple[int, int]) -> tuple[SeenProperty, ...]:
     with duckdb.connect() as connection:
         rows = connection.execute(_SCAN, {"file": glob_literal(path)}).fetchall()
     return tuple((event, name, _JSON_KINDS[json_type] if json_type else None) for event, name, json_type in rows)

@@ -1,4 +1,5 @@
-"""Who is in a segment: its members, and a preview that counts at each line of the tree.
+"""Who is in a segment: its members, a preview that counts at each line of the tree, why a contact is in or not, and
+what another definition would change.
 
 Each function takes a session for many questions, or a lake for one.
 """
@@ -6,17 +7,20 @@ Each function takes a session for many questions, or a lake for one.
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from types import MappingProxyType
 
 import polars as pl
 
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.segments.catalogue import Catalogue
-from campaign_pipeline.segments.compiler import compiler
+from campaign_pipeline.segments.compiler import Compiler, compiler
 from campaign_pipeline.segments.definition import Segment
+from campaign_pipeline.segments.diff import SegmentDiff, diff_in
+from campaign_pipeline.segments.explain import Explanation, explain_in
 from campaign_pipeline.segments.preview import Preview, preview_in
 from campaign_pipeline.segments.session import Session, open_lake, open_session
 
-__all__ = ["members", "open_lake", "preview", "using"]
+__all__ = ["diff", "explain", "members", "open_lake", "preview", "using"]
 
 
 def members(
@@ -46,6 +50,39 @@ def preview(
     """How many are in `segment` at `as_of`, and how each line of its tree comes to that; arguments as for members."""
     with using(source, catalogue) as session:
         return preview_in(session, segment, compiler(segment, library, session.catalogue, session.tables, as_of))
+
+
+def explain(
+    source: Lake | Session, segment: Segment, library: Mapping[str, Segment], as_of: datetime, contact: str
+) -> Explanation:
+    """Why the contact with this id, or external id, is in `segment` at `as_of` or not; arguments as for members.
+
+    NotFound if the contact snapshot has no such contact.
+    """
+    with using(source) as session:
+        compiled = compiler(segment, library, session.catalogue, session.tables, as_of)
+        return explain_in(session, segment, compiled, contact)
+
+
+def diff(
+    source: Lake | Session,
+    after: Segment,
+    library: Mapping[str, Segment],
+    as_of: datetime,
+    *,
+    changed: Mapping[str, Segment] = MappingProxyType({}),
+) -> SegmentDiff:
+    """What `after` in place of its namesake in `library` changes at `as_of`.
+
+    `changed`: definitions that other segments would have then, too.
+    """
+    with using(source) as session:
+
+        def compiled(segment: Segment, known: Mapping[str, Segment]) -> tuple[Segment, Compiler]:
+            return segment, compiler(segment, known, session.catalogue, session.tables, as_of)
+
+        before = library.get(after.segment)
+        return diff_in(session, compiled(before, library) if before else None, compiled(after, {**library, **changed}))
 
 
 @contextmanager

@@ -6,7 +6,8 @@ a temporary name and renamed; it never changes after that. In it:
 
 - `contact_snapshot`: the snapshot's columns, the contact's number, and the columns of `features`; sorted by number
 - `behaviour`: number, event, occurred_at, properties; as in the files, import after import
-- `people`: the number of everybody, who is in the snapshot or not; `built_from`: the behaviour files that are in it
+- `people`: the number of everybody, who is in the snapshot or not
+- `built_from`: the behaviour files that are in it; `seen_properties`: the events and properties that occur in them
 - `event_names`: number and latest time of each event with features; `origin`: the time that is 0 in the features
 
 It holds what the lake holds of people: whoever removes a person from there calls `drop_features`.
@@ -14,7 +15,7 @@ It holds what the lake holds of people: whoever removes a person from there call
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,11 +27,11 @@ from campaign_pipeline.core.errors import NotFound, Refused
 from campaign_pipeline.core.ids import digest
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.segments import feature_rows
-from campaign_pipeline.segments.catalogue import CONTACTS, EVENTS, glob_literal
+from campaign_pipeline.segments.catalogue import CONTACTS, EVENTS, Kind, SeenProperty, glob_literal, seen_properties
 from campaign_pipeline.segments.features import NUMBER
 
 ASSET = "segment_features"
-FORMAT = "1"
+FORMAT = "2"
 """Changes with what is in a store, so that those of another format are not read."""
 
 MEMORY = "1GB"
@@ -143,8 +144,9 @@ def _write(lake: Lake, state: State, temporary: Path) -> int:
             files = [glob_literal(lake.path(EVENTS, partition)) for partition in batch]
             _number(connection, files)
             added += _scalar(connection, _INSERT_EVENTS, {"files": files})
-            rows = [(partition, *behaviour[partition]) for partition in batch]
-            connection.executemany("INSERT INTO built_from VALUES (?, ?, ?)", rows)
+            for partition in batch:
+                _insert(connection, "built_from", [(partition, *behaviour[partition])])
+                _insert(connection, "seen_properties", seen_properties(lake.path(EVENTS, partition)))
         feature_rows.write(connection, snapshot)
         connection.execute("CHECKPOINT")
     return added
@@ -177,7 +179,19 @@ def _empty(connection: duckdb.DuckDBPyConnection) -> None:
     columns = f'"{NUMBER}" INTEGER, event VARCHAR, occurred_at TIMESTAMPTZ, properties VARCHAR'
     connection.execute(f"CREATE TABLE {EVENTS} ({columns})")
     connection.execute(f"CREATE TABLE format AS SELECT '{FORMAT}' AS format")
+    connection.execute("CREATE TABLE seen_properties (event VARCHAR, property VARCHAR, kind VARCHAR)")
     connection.execute("CREATE TABLE built_from (partition VARCHAR, bytes BIGINT, changed BIGINT)")
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[object, ...]]) -> None:
+    if rows:
+        connection.executemany(f"INSERT INTO {table} VALUES (?, ?, ?)", rows)
+
+
+def read_seen_properties(connection: duckdb.DuckDBPyConnection, database: str) -> list[SeenProperty]:
+    """What occurs in the behaviour files of the attached store `database`, for the catalogue."""
+    rows = connection.execute(f"SELECT DISTINCT event, property, kind FROM {database}.seen_properties").fetchall()
+    return [(event, name, Kind(kind) if kind else None) for event, name, kind in rows]
 
 
 def _number(connection: duckdb.DuckDBPyConnection, files: list[str]) -> None:

@@ -11,6 +11,8 @@ So a group's `remains` is that of its last line, or for `not` the rest. A refere
 """
 
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 
 from campaign_pipeline.core.words import Channel
 from campaign_pipeline.segments.answers import Answers
@@ -66,7 +68,7 @@ def _follow(
 ) -> tuple[Bitmap, list[PreviewLine]]:
     """The contacts that match `node`, and its line and those below, by the rules of the module."""
     below: list[PreviewLine] = []
-    left, found = reached, answers.nobody
+    left, found = reached, answers.session.nobody
     inner: list[Bitmap] = []
     for at, child in children(node):
         matches, lines = _follow(answers, segment, join(path, at), depth + 1, child, left)
@@ -98,7 +100,4 @@ def _reachable(session: Session, members: Bitmap) -> dict[str, int]:
     }
     if not bits:
         return {}
-    anyhow = members ^ members
-    for one in bits.values():
-        anyhow = anyhow | one
-    return {channel: count(one) for channel, one in bits.items()} | {ANY_CHANNEL: count(anyhow)}
+    return {channel: count(one) for channel, one in bits.items()} | {ANY_CHANNEL: count(reduce(or_, bits.values()))}

@@ -3,24 +3,26 @@
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import sqlalchemy as sa
+from sqlalchemy.sql import visitors
 
 from campaign_pipeline.core.errors import NotFound, Refused
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.segments import feature_rows
-from campaign_pipeline.segments.bitmaps import Bitmap, bitmap, count
+from campaign_pipeline.segments.bitmaps import Bitmap, bitmap
 from campaign_pipeline.segments.catalogue import CONTACTS, EVENTS, MESSAGES, Catalogue, glob_literal, read_catalogue
 from campaign_pipeline.segments.compiler import Tables, lake_tables
 from campaign_pipeline.segments.dialect import DuckDB, duckdb_sql
-from campaign_pipeline.segments.event_store import State, current_store, lake_state
+from campaign_pipeline.segments.event_store import State, current_store, lake_state, read_seen_properties
 from campaign_pipeline.segments.features import NUMBER, Features, columns
 
 MEMORY = "1500MB"
@@ -32,41 +34,42 @@ KEPT_BYTES = 128 * 2**20
 STORE = "store"
 
 
-@dataclass
 class Session:
-    """What a question needs. `tables` have the contact's number (features.NUMBER) beside its id.
+    """What a question needs. `tables.contacts` have their number (features.NUMBER) beside their id.
 
-    Contacts and events are those of the moment at which the session was opened.
+    Contacts and events are those of the moment at which the session was opened. `plain`: the files that are read, if
+    there is no event store; these must stay as they were. A bitmap has a bit for each row of the contacts, in order.
     """
 
-    lake: Lake
-    connection: duckdb.DuckDBPyConnection
-    catalogue: Catalogue
-    tables: Tables
-    plain: State | None
-    """The files that are read, if there is no event store: they must stay as they were."""
-
-    _size: int = 0
-    _answers: "OrderedDict[str, Bitmap]" = field(default_factory=OrderedDict[str, Bitmap])
-
-    def __post_init__(self) -> None:
-        number: sa.Column[int] = self.tables.contacts.c[NUMBER]
-        highest = self.run(sa.select(sa.func.max(number).label("highest"))).item()
-        if highest is None:
+    def __init__(
+        self,
+        lake: Lake,
+        connection: duckdb.DuckDBPyConnection,
+        catalogue: Catalogue,
+        tables: Tables,
+        plain: State | None,
+    ) -> None:
+        self.lake, self.connection, self.catalogue, self.tables, self.plain = lake, connection, catalogue, tables, plain
+        number: sa.Column[int] = tables.contacts.c[NUMBER]
+        self.total = self._one(sa.func.count())
+        if not self.total:
             raise NotFound("the contact snapshot has no contacts", "Import some with: campaigns contacts import FILE")
-        self._size = highest + 1
+        self.everyone = bitmap(np.ones(self.total, dtype=np.bool_))
+        self._numbers = (
+            None
+            if self._one(sa.func.max(number)) == self.total - 1
+            else self.run(sa.select(number)).to_series().to_numpy()
+        )
+        """The number of each row, ascending, unless it is the row's own."""
+        self._answers: OrderedDict[str, Bitmap] = OrderedDict()
+
+    @property
+    def nobody(self) -> Bitmap:
+        return self.everyone ^ self.everyone
 
     @property
     def has_store(self) -> bool:
         return self.plain is None
-
-    @property
-    def everyone(self) -> Bitmap:
-        return self.answer(sa.true())
-
-    @property
-    def total(self) -> int:
-        return count(self.everyone)
 
     def run(self, query: sa.Select[Any]) -> pl.DataFrame:
         text, parameters = duckdb_sql(query)
@@ -77,22 +80,63 @@ class Session:
 
         Refused if there is no event store and the lake's files are others than when the session was opened.
         """
-        text, parameters = duckdb_sql(sa.select(self.tables.contacts.c[NUMBER]).where(condition))
+        contacts = self.tables.contacts
+        by_row = not any(isinstance(part, sa.SelectBase) for part in visitors.iterate(condition))
+        # Without a join rows come in the table's order; with one, those that match are told by their numbers.
+        found = sa.select(condition.label(NUMBER)).select_from(contacts)
+        text, parameters = duckdb_sql(found if by_row else sa.select(contacts.c[NUMBER]).where(condition))
         key = f"{text} {parameters!r}"
         if key not in self._answers:
-            found = self.connection.execute(text, parameters).fetchnumpy()[NUMBER]
+            values = self.connection.execute(text, parameters).fetchnumpy()[NUMBER]
             self._require_unchanged()
-            self._answers[key] = bitmap(np.asarray(found), self._size)
-            while len(self._answers) * self._size // 8 > KEPT_BYTES and len(self._answers) > 1:
+            flags = np.ma.filled(values, False) if by_row else self._flags(np.asarray(values))
+            self._answers[key] = bitmap(flags)
+            while len(self._answers) * self.total // 8 > KEPT_BYTES and len(self._answers) > 1:
                 self._answers.popitem(last=False)
         self._answers.move_to_end(key)
         return self._answers[key]
 
-    def contact_ids(self, numbers: Sequence[int]) -> list[str]:
-        """The ids of the contacts with these numbers, sorted."""
+    def forget(self) -> None:
+        """Ask anew from now on."""
+        self._answers.clear()
+
+    def row(self, contact: str) -> int:
+        """The row of the contact with this id, or this external id; NotFound if the snapshot has none."""
         contacts = self.tables.contacts.c
-        query = sa.select(contacts.contact_id).where(contacts[NUMBER].in_(numbers)).order_by(contacts.contact_id)
-        return self.run(query)["contact_id"].to_list() if numbers else []
+        names = [contacts[name] for name in ("contact_id", "external_id") if name in contacts]
+        for name in names:
+            found = self.run(sa.select(contacts[NUMBER]).where(name == contact))
+            if found.height:
+                return int(self._rows(found.to_series().to_numpy())[0])
+        raise NotFound(
+            f"contact {contact!r} is not in the contact snapshot",
+            "Give a contact id or an external id. New contacts are in the next snapshot.",
+        )
+
+    def is_row(self, row: int) -> sa.ColumnElement[bool]:
+        """The condition of a contact being in this row."""
+        return self.tables.contacts.c[NUMBER] == self._number(row)
+
+    def contact_ids(self, rows: Sequence[int]) -> list[str]:
+        """The ids of the contacts in these rows, sorted."""
+        contacts = self.tables.contacts.c
+        whose = contacts[NUMBER].in_([self._number(row) for row in rows])
+        query = sa.select(contacts.contact_id).where(whose).order_by(contacts.contact_id)
+        return self.run(query)["contact_id"].to_list() if rows else []
+
+    def _one(self, value: sa.ColumnElement[int]) -> int:
+        return self.run(sa.select(value).select_from(self.tables.contacts)).item()
+
+    def _number(self, row: int) -> int:
+        return row if self._numbers is None else int(self._numbers[row])
+
+    def _rows(self, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return numbers if self._numbers is None else np.searchsorted(self._numbers, numbers)
+
+    def _flags(self, numbers: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        flags = np.zeros(self.total, dtype=np.bool_)
+        flags[self._rows(numbers)] = True
+        return flags
 
     def _require_unchanged(self) -> None:
         if self.plain is not None and lake_state(self.lake) != self.plain:
@@ -106,11 +150,12 @@ def open_session(lake: Lake, catalogue: Catalogue | None = None, *, use_store: b
     It sees the contact snapshot, behaviour and message facts, and nothing else. `catalogue`: if it was read before.
     NotFound if there are no contacts.
     """
-    catalogue = catalogue or read_catalogue(lake)
-    tables = lake_tables(catalogue)
     with _connection() as connection:
-        plain = lake_state(lake)
+        plain = lake_state(lake) if lake.exists(CONTACTS) else None
         store = use_store and _attach(connection, lake)
+        if catalogue is None:
+            catalogue = read_catalogue(lake, seen=read_seen_properties(connection, STORE) if store else None)
+        tables = lake_tables(catalogue)
         if store:
             tables = _store_tables(tables, connection)
             plain = None
