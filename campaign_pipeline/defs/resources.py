@@ -6,8 +6,13 @@ from campaign_pipeline.core.settings import load_settings
 from campaign_pipeline.operations.installation import Installation
 
 
-@dg.resource(description="Settings, operational database, lake and clock of this installation.")
-def installation(_context: dg.InitResourceContext) -> Installation:
+def open_installation() -> Installation:
+    """The installation that this process's settings describe; Refused unless its database is up to date."""
     opened = Installation(load_settings())
     opened.require_schema()
     return opened
+
+
+@dg.resource(description="Settings, operational database, lake and clock of this installation.")
+def installation(_context: dg.InitResourceContext) -> Installation:
+    return open_installation()
