@@ -36,9 +36,9 @@ class Marker(BaseModel):
         return {_KEY: self.model_dump_json()}
 
 
-def read_marker(lake: Lake) -> Marker | None:
-    """The marker of the snapshot that is there; None if there is no snapshot, or none that says when it was taken."""
-    path = lake.path(ASSET)
+def read_marker(lake: Lake, asset: str = ASSET, partition: str = "all") -> Marker | None:
+    """The marker of the snapshot, or of what was made of it (an audience); None if there is none, or it says none."""
+    path = lake.path(asset, partition)
     if not path.exists():
         return None
     try:

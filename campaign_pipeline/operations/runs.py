@@ -13,6 +13,7 @@ from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_ru
 from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs
 from campaign_pipeline.contacts.consent import current_consent
 from campaign_pipeline.contacts.snapshot import read_snapshot
+from campaign_pipeline.contacts.snapshot_marker import read_marker
 from campaign_pipeline.contacts.suppression import suppressed_among
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
@@ -52,12 +53,13 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
         run = _start(connection, installation, run_id)
         if _planned(connection, run_id):
             return run, lake.read("audience", run_id)
+        marker = read_marker(lake)  # first: a newer snapshot that slips in is younger than it says, never older
         snapshot = read_snapshot(lake)
         consented = _consented(connection, run.campaign.channel, run.campaign.purpose)
         addresses = snapshot.get_column(ADDRESS_COLUMN[run.campaign.channel])
         suppressed = _suppressed(connection, installation, run, addresses)
     frozen = freeze(run, lake.read("segment_members", run_id), snapshot, consented, suppressed)
-    lake.write(frozen, "audience", run_id)
+    lake.write(frozen, "audience", run_id, metadata=marker.metadata() if marker else None)
     return run, frozen
 
 
@@ -66,10 +68,13 @@ def check_audience(
 ) -> list[gates.Gate]:
     """The gates of the run's audience, against consent and suppression as they are now; `final`: see gates.py."""
     with reading(installation.engine) as connection:
-        final = final or _planned(connection, run.run_id)
+        planned = _planned(connection, run.run_id)
         consented = _consented(connection, run.campaign.channel, run.campaign.purpose)
         suppressed = _suppressed(connection, installation, run, audience.get_column("address"))
-    return gates.audience_gates(run, audience, consented, suppressed, installation.clock(), final=final)
+    now = installation.clock()
+    marker = read_marker(installation.lake, "audience", run.run_id)
+    fresh = gates.snapshot_gate(run, now - marker.taken_at if marker else None, planned=planned)
+    return [*gates.audience_gates(run, audience, consented, suppressed, now, final=final or planned), fresh]
 
 
 def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.DataFrame]:
