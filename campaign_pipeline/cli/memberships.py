@@ -68,7 +68,7 @@ def show_history(
     elif rows.is_empty():
         console.print(f"{name} was not evaluated yet. Evaluate it: campaigns segments evaluate {name}")
     else:
-        show_table(name, rows)
+        show_table(name, rows.drop("evaluated_at"))
 
 
 def changes(
@@ -109,7 +109,10 @@ def changes(
             raise Refused(
                 f"{written(read.changes.height)} changes are more than the {SHOWN} that are shown", "Add --json."
             )
-        show_table(f"{name}, for {consumer}", read.changes.drop("change_key").head(SHOWN))
+        if read.changes.is_empty():
+            console.print(f"Nobody entered or left {name} that {consumer} has not done with.")
+        else:
+            show_table(f"{name}, for {consumer}", read.changes.drop("change_key").head(SHOWN))
         if read.changes.height > SHOWN:
             console.print(f"… and {written(read.changes.height - SHOWN)} more; --json has them all.")
         for each in passed_over:
