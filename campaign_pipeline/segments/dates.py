@@ -22,9 +22,9 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from pydantic import AfterValidator, BeforeValidator
 
-from campaign_pipeline.core.definitions import Definition
 from campaign_pipeline.segments.dialect import Bytewise, Matches
 from campaign_pipeline.segments.moments import YEARS, Duration, after, before, whole_days
+from campaign_pipeline.segments.spelling import Spelled
 
 _MONTH_AND_DAY = (
     "(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
@@ -38,11 +38,11 @@ DATE = f"^(?:(?:[1-9][0-9]{{3}}-{_MONTH_AND_DAY}|{_LEAP_YEAR}-02-29)(?:{_TIME})?
 
 def _whole_days(duration: str) -> str:
     if whole_days(duration) > 366:
-        raise ValueError("a year ahead (366d) is every anniversary")
+        raise ValueError(f"{duration}: at most 366d: a year ahead has every anniversary")
     return duration
 
 
-class Anniversary(Definition):
+class Anniversary(Spelled):
     within_next: Annotated[Duration, AfterValidator(_whole_days)]
 
     def __str__(self) -> str:

@@ -24,13 +24,13 @@ from pydantic import (
     model_validator,
 )
 
-from campaign_pipeline.core.definitions import Definition
 from campaign_pipeline.segments.catalogue import Kind
 from campaign_pipeline.segments.dates import Yearly, of_moment, of_text
 from campaign_pipeline.segments.dialect import Bytewise
 from campaign_pipeline.segments.folding import fold, folded
 from campaign_pipeline.segments.moments import Duration, iso, last_moment, moment
 from campaign_pipeline.segments.scope import Scope
+from campaign_pipeline.segments.spelling import Spelled
 
 
 class Operator(StrEnum):
@@ -104,7 +104,7 @@ def _scalar(value: object) -> object:
 
 
 Value = Annotated[StrictStr | StrictBool | StrictInt | StrictFloat, BeforeValidator(_scalar)]
-Text = Annotated[StrictStr, BeforeValidator(_scalar), Field(min_length=1)]
+Text = Annotated[StrictStr, Field(min_length=1), BeforeValidator(_scalar)]
 
 
 def not_empty(values: tuple[T, ...]) -> tuple[T, ...]:
@@ -117,7 +117,7 @@ Values = Annotated[tuple[Value, ...], Field(max_length=10_000), AfterValidator(n
 Texts = Annotated[tuple[Text, ...], Field(max_length=100), AfterValidator(not_empty)]
 
 
-class Comparison(Definition):
+class Comparison(Spelled):
     """Something compared with exactly one operator, such as `gte: 50` or `in: [DE, AT]`."""
 
     eq: Value | None = None

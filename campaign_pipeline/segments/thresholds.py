@@ -8,9 +8,9 @@ from typing import Annotated, Any, Self
 import sqlalchemy as sa
 from pydantic import AfterValidator, StrictFloat, StrictInt, model_validator
 
-from campaign_pipeline.core.definitions import Definition
 from campaign_pipeline.segments.dialect import EXACT
 from campaign_pipeline.segments.operators import WORDS, Operator
+from campaign_pipeline.segments.spelling import Spelled
 
 _TESTS = {Operator.GTE: ge, Operator.LTE: le, Operator.EQ: eq, Operator.GT: gt, Operator.LT: lt}
 _OPERATORS = [*_TESTS, Operator.BETWEEN]
@@ -26,7 +26,7 @@ def _exact(value: float) -> float:
 Number = Annotated[StrictInt | StrictFloat, AfterValidator(_exact)]
 
 
-class Threshold(Definition):
+class Threshold(Spelled):
     """Exactly one of gte, lte, eq, gt, lt, and between (both ends included)."""
 
     gte: Number | None = None

@@ -5,11 +5,11 @@ from typing import Any
 import sqlalchemy as sa
 from pydantic import Field
 
-from campaign_pipeline.core.definitions import Definition
 from campaign_pipeline.segments.catalogue import Kind
 from campaign_pipeline.segments.dialect import JsonBoolean, JsonIsSet, JsonNumber, JsonText, json_arguments
 from campaign_pipeline.segments.operators import Comparison, Operator
 from campaign_pipeline.segments.scope import Scope
+from campaign_pipeline.segments.spelling import Spelled
 
 _READ = {Kind.TEXT: JsonText, Kind.NUMBER: JsonNumber, Kind.BOOLEAN: JsonBoolean}
 
@@ -36,7 +36,7 @@ class PropertyFilter(Comparison):
             raise ValueError(f"property {self.prop!r}: {error}") from None
 
 
-class EventFilter(Definition):
+class EventFilter(Spelled):
     """The events named `event` that pass all of `where`."""
 
     event: str

@@ -5,11 +5,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from campaign_pipeline.core.definitions import Definition
 from campaign_pipeline.segments.scope import Scope
+from campaign_pipeline.segments.spelling import Spelled
 
 
-class Leaf(Definition):
+class Leaf(Spelled):
     @abstractmethod
     def says(self) -> str:
         """The leaf in words, for previews."""
