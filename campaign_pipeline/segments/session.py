@@ -87,7 +87,7 @@ class Session:
         text, parameters = duckdb_sql(found if by_row else sa.select(contacts.c[NUMBER]).where(condition))
         key = f"{text} {parameters!r}"
         if key not in self._answers:
-            values = self.connection.execute(text, parameters).fetchnumpy()[NUMBER]
+            values = self.connection.sql(text, params=parameters).fetchnumpy()[NUMBER]
             self._require_unchanged()
             flags = np.ma.filled(values, False) if by_row else self._flags(np.asarray(values))
             self._answers[key] = bitmap(flags)
