@@ -4,7 +4,18 @@ import sys
 
 import typer
 
-from campaign_pipeline.cli import data, experiments, results, runs, segments, servers, setup
+from campaign_pipeline.cli import (
+    data,
+    experiments,
+    labels,
+    people,
+    results,
+    runs,
+    segments,
+    servers,
+    setup,
+    suppressions,
+)
 from campaign_pipeline.cli.output import show_error
 from campaign_pipeline.core.errors import CampaignError
 
@@ -19,6 +30,10 @@ app = typer.Typer(
 for group in (setup, runs, results, servers):
     group.register(app)
 app.add_typer(data.contacts, name="contacts")
+app.add_typer(people.attributes, name="attributes")
+app.add_typer(labels.lists, name="lists")
+app.add_typer(labels.tags, name="tags")
+app.add_typer(suppressions.suppressions, name="suppressions")
 app.add_typer(data.events, name="events")
 app.add_typer(segments.segments, name="segments")
 app.add_typer(experiments.experiments, name="experiments")

@@ -9,15 +9,16 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
+import orjson
 import polars as pl
 import sqlalchemy as sa
 
 from campaign_pipeline.contacts.mapping import CORE_FIELDS
 from campaign_pipeline.contacts.queries import stream_frame
-from campaign_pipeline.contacts.values import TIME, ValueType
+from campaign_pipeline.contacts.values import TIME, ValueType, typed
 from campaign_pipeline.core.database import insert_new
 from campaign_pipeline.core.errors import InvalidInput, NotFound
-from campaign_pipeline.core.tables import attributes
+from campaign_pipeline.core.tables import attributes, contacts
 from campaign_pipeline.core.words import Channel
 
 RESERVED = CORE_FIELDS | {f"reachable_{channel}" for channel in Channel} | {"updated_at", "lists", "tags"}
@@ -97,6 +98,38 @@ def require_attribute(connection: sa.Connection, name: str) -> ValueType:
         hint = f"Did you mean {near[0]!r}?" if near else "See: campaigns attributes list"
         raise NotFound(f"there is no attribute {name!r}", hint)
     return known[name]
+
+
+def retype(connection: sa.Connection, name: str, kind: ValueType, *, at: datetime) -> int:
+    """Change an attribute's type and every contact's value of it; how many values were written anew.
+
+    InvalidInput, and nothing is changed, if a value is not of the new type, as an import would read it.
+    """
+    before = require_attribute(connection, name)
+    if kind is before:
+        return 0
+    mentioned = sa.cast(contacts.c.attributes, sa.Text).contains(f'"{name}"', autoescape=True)
+    query = sa.select(contacts.c.contact_id, contacts.c.attributes).where(mentioned)
+    rows = [(key, values) for key, values in connection.execute(query) if values.get(name) is not None]
+    texts = pl.Series([_as_text(values[name]) for _, values in rows], dtype=pl.String)
+    converted = typed(texts, kind)
+    wrong = [key for (key, _), value in zip(rows, converted, strict=True) if value is None]
+    if wrong:
+        raise InvalidInput(
+            f"attribute {name!r}: {len(wrong)} contacts have a value that is not of type {kind}",
+            f"For example: {', '.join(wrong[:3])}. Correct them with an import first.",
+        )
+    statement = sa.update(contacts).where(contacts.c.contact_id == sa.bindparam("key"))
+    statement = statement.values(attributes=sa.bindparam("new"), updated_at=at)
+    new = [{"key": key, "new": values | {name: value}} for (key, values), value in zip(rows, converted, strict=True)]
+    if new:
+        connection.execute(statement, new)
+    _set(connection, name, type=kind.value)
+    return len(new)
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _set(connection: sa.Connection, name: str, **values: str) -> None:

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from campaign_pipeline.contacts.consent import MARKETING
 from campaign_pipeline.contacts.queries import stream_frame
+from campaign_pipeline.contacts.values import TIME
 from campaign_pipeline.core.clock import utc_now
 from campaign_pipeline.core.database import insert_new
 from campaign_pipeline.core.tables import contacts, suppressions
@@ -158,6 +159,42 @@ def erased_among(
         return pl.DataFrame(schema=SUPPRESSED)
     found = [address for address in addresses.drop_nulls().unique() if erased_hash(address, secret) in hashes]
     return pl.DataFrame({"address": found, "reason": SuppressionReason.ERASED.value}, schema=SUPPRESSED)
+
+
+def lift_erased(connection: sa.Connection, address: str, secret: SecretStr, *, source: str, at: datetime) -> bool:
+    """Let an erased address (normalised) be written to again: its owner asked for it. Whether it was erased."""
+    if erased_among(connection, pl.Series([address]), secret).is_empty():
+        return False
+    row = Suppression(EVERY_CHANNEL, erased_hash(address, secret), SuppressionReason.ERASED, source, at)
+    return insert_new(connection, suppressions, [_row(row, active=False) | {"hashed": True}]) == 1
+
+
+def entries_of(connection: sa.Connection, address: str, at: datetime, secret: SecretStr) -> pl.DataFrame:
+    """(channel, topic, reason, source: String; recorded_at, expires_at): what holds for a normalised address."""
+    schema = {"channel": pl.String, "topic": pl.String, "reason": pl.String, "source": pl.String}
+    times = {"recorded_at": TIME, "expires_at": TIME}
+    key = erased_hash(address, secret)
+    found = [
+        stream_frame(
+            connection,
+            holding(at, hashed=hashed)
+            .with_only_columns(*(suppressions.c[name] for name in schema | times))
+            .where(suppressions.c.address == value)
+            .order_by(suppressions.c.recorded_at, suppressions.c.suppression_id),
+            schema | times,
+        )
+        for hashed, value in ((False, address), (True, key))
+    ]
+    return pl.concat(found)
+
+
+def suppression_counts(connection: sa.Connection, at: datetime) -> pl.DataFrame:
+    """(channel, topic, reason: String, addresses: Int64) of what holds at `at`, erased addresses too; sorted."""
+    held = sa.union_all(holding(at), holding(at, hashed=True)).subquery()
+    by = held.c.channel, held.c.topic, held.c.reason
+    query = sa.select(*by, sa.func.count(held.c.address.distinct())).group_by(*by).order_by(*by)
+    schema = {"channel": pl.String, "topic": pl.String, "reason": pl.String, "addresses": pl.Int64}
+    return stream_frame(connection, query, schema)
 
 
 def erased_hash(address: str, secret: SecretStr) -> str:

@@ -34,13 +34,23 @@ NAMES = [name for name, _ in COMMANDS]
 def test_these_are_the_commands() -> None:
     assert sorted(NAMES) == [
         "apply",
+        "attributes declare",
+        "attributes describe",
+        "attributes list",
+        "attributes retype",
         "cancel",
+        "contacts ask-consent",
+        "contacts consent",
+        "contacts could-send",
         "contacts import",
         "doctor",
         "events import",
         "experiments import",
         "experiments results",
         "init",
+        "lists add",
+        "lists remove",
+        "lists show",
         "pause",
         "report",
         "results",
@@ -53,6 +63,14 @@ def test_these_are_the_commands() -> None:
         "segments preview",
         "serve",
         "status",
+        "suppressions add",
+        "suppressions export",
+        "suppressions import",
+        "suppressions lift",
+        "suppressions list",
+        "tags add",
+        "tags remove",
+        "tags show",
     ]
 
 

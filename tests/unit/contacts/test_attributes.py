@@ -1,14 +1,15 @@
 """The catalogue of attributes: what is new is added, and a type never changes by the way."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from campaign_pipeline.contacts.attributes import catalogue, declare_attributes, describe, known_attributes
+from campaign_pipeline.contacts.attributes import catalogue, declare_attributes, describe, known_attributes, retype
 from campaign_pipeline.contacts.values import ValueType
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import InvalidInput, NotFound
+from campaign_pipeline.core.tables import contacts
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -63,3 +64,33 @@ def test_an_attribute_is_described(database: sa.Engine) -> None:
         with pytest.raises(NotFound, match="plna") as refused:
             describe(connection, "plna", "?")
     assert "plan" in refused.value.hint
+
+
+def add_contacts(engine: sa.Engine, *attributes: dict[str, object]) -> None:
+    with writing(engine) as connection:
+        for number, values in enumerate(attributes):
+            row = {"contact_id": f"c{number}", "external_id": f"{number}", "attributes": values}
+            connection.execute(sa.insert(contacts).values(row | {"created_at": NOW, "updated_at": NOW}))
+
+
+def test_a_type_is_changed_with_all_its_values(database: sa.Engine) -> None:
+    declare(database, code=ValueType.INTEGER, other=ValueType.STRING)
+    add_contacts(database, {"code": 1010, "other": "code"}, {"code": None}, {"other": "x"})
+    later = NOW + timedelta(hours=1)
+    with writing(database) as connection:
+        assert retype(connection, "code", ValueType.STRING, at=later) == 1
+        rows = connection.execute(sa.select(contacts.c.attributes, contacts.c.updated_at)).all()
+    assert [(dict(values), at) for values, at in rows if values.get("code")] == [
+        ({"code": "1010", "other": "code"}, later)
+    ]
+    assert sorted(at for _, at in rows) == [NOW, NOW, later]
+    assert known(database)["code"] is ValueType.STRING
+
+
+def test_a_type_that_a_value_does_not_fit_is_refused(database: sa.Engine) -> None:
+    declare(database, plan=ValueType.STRING)
+    add_contacts(database, {"plan": "12"}, {"plan": "gold"})
+    with writing(database) as connection, pytest.raises(InvalidInput, match="1 contacts have a value") as refused:
+        retype(connection, "plan", ValueType.INTEGER, at=NOW)
+    assert "c1" in refused.value.hint
+    assert known(database) == {"plan": ValueType.STRING}
