@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from campaign_pipeline.core.ids import digest
 from campaign_pipeline.core.tables import consents, contacts, suppressions
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.snapshot import take_snapshot
+from campaign_pipeline.segments.among import moves_others, reads, session_among
 from campaign_pipeline.segments.catalogue import CONTACTS, EVENTS, MESSAGES
 from campaign_pipeline.segments.cursors import Changes, advance, changes_for
 from campaign_pipeline.segments.evaluate import members
@@ -25,9 +27,6 @@ from campaign_pipeline.segments.touched import (
     Inputs,
     contacts_of,
     event_files,
-    members_among,
-    moves_others,
-    reads,
     remember_inputs,
     remembered_inputs,
     remove_old_fingerprints,
@@ -144,6 +143,9 @@ class Attempt:
     snapshot: Inputs | None
     """Of the contacts, if only the touched are looked at."""
 
+    found: dict[tuple[Inputs, Inputs], pl.Series | None] = field(default_factory=dict[Any, Any])
+    """Who was touched between two states: mostly the same for all segments."""
+
     @classmethod
     def begin(
         cls,
@@ -169,20 +171,27 @@ class Attempt:
         if not waiting:
             return
         with open_session(lake) as session:
+            some = self._session_among(session, [who for who in among.values() if who is not None])
             for name in waiting:
+                source = session if among[name] is None else some
                 try:
-                    evaluated.evaluations[name] = self._one(session, name, files[name], among[name])
+                    evaluated.evaluations[name] = self._one(name, files[name], source, among[name])
                 except CampaignError as error:
                     evaluated.errors[name] = error
 
-    def _one(self, session: Session, name: str, inputs: Inputs, among: pl.Series | None) -> Evaluation:
+    def _session_among(self, session: Session, touched: Sequence[pl.Series]) -> Session | None:
+        """One for all who were touched: that a segment looks at others as well does no harm."""
+        who = pl.concat([pl.Series(dtype=pl.String), *touched]).unique()
+        return None if who.is_empty() else session_among(session, who)
+
+    def _one(self, name: str, inputs: Inputs, source: Session | None, among: pl.Series | None) -> Evaluation:
         installation, library, last = self.installation, self.rules.library, self.lasts[name]
         check_as_of(name, self.as_of, last, self.begun)
-        segment = library[name]
-        if among is None:
-            found = members(session, segment, library, self.as_of)
-        else:
-            found = members_among(session, segment, library, self.as_of, among)
+        found = pl.DataFrame(schema={"contact_id": pl.String})
+        if source:
+            found = members(source, library[name], library, self.as_of)
+        if among is not None:
+            found = found.filter(pl.col("contact_id").is_in(among.implode()))
         new = Found(name, self.rules.hashes[name], self.as_of, found, self.begun, among)
         kept = keep(installation.engine, installation.lake, new, last)
         if kept != last:
@@ -200,7 +209,10 @@ class Attempt:
         last, library, lake = self.lasts[name], self.rules.library, self.installation.lake
         if not self.snapshot or last is None or last.definition_hash != self.rules.hashes[name]:
             return None
-        who = touched(lake, remembered_inputs(lake, name), inputs)
+        before = remembered_inputs(lake, name)
+        if (before, inputs) not in self.found:
+            self.found[before, inputs] = touched(lake, before, inputs)
+        who = self.found[before, inputs]
         return who if who is None or who.is_empty() or not moves_others(library[name], library) else None
 
 

@@ -14,23 +14,13 @@ other (a percentile, an RFM score, a limit) is looked at as a whole as soon as a
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterable
 
 import polars as pl
 
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.segments.catalogue import CONTACTS, EVENTS, MESSAGES
-from campaign_pipeline.segments.compiler import compiler
-from campaign_pipeline.segments.definition import Segment, walk
+from campaign_pipeline.segments.catalogue import CONTACTS, EVENTS
 from campaign_pipeline.segments.leftovers import ABANDONED
-from campaign_pipeline.segments.nodes.engaged import Engaged
-from campaign_pipeline.segments.nodes.leaf import Leaf
-from campaign_pipeline.segments.nodes.measured import Measured
-from campaign_pipeline.segments.nodes.rfm import Rfm
-from campaign_pipeline.segments.references import check_references
-from campaign_pipeline.segments.session import Session
-from campaign_pipeline.segments.tree import LeafNode
 
 INPUTS = "segment_inputs"
 INPUTS_SCHEMA = {"source": pl.String, "stamp": pl.String}
@@ -84,45 +74,15 @@ def touched(lake: Lake, before: Inputs, now: Inputs) -> pl.Series | None:
     ((_, then),), ((_, today),) = contacts_of(before), contacts_of(now)
     if not lake.exists(FINGERPRINTS, then):
         return None
-    old, new = lake.read(FINGERPRINTS, then), lake.read(FINGERPRINTS, today)
-    both = ["contact_id", "fingerprint"]
-    found = [old.join(new, on=both, how="anti"), new.join(old, on=both, how="anti")]
+    found: list[pl.DataFrame] = [pl.DataFrame(schema={"contact_id": pl.String})]
+    if then != today:
+        old, new = lake.read(FINGERPRINTS, then), lake.read(FINGERPRINTS, today)
+        both = ["contact_id", "fingerprint"]
+        found += [old.join(new, on=both, how="anti"), new.join(old, on=both, how="anti")]
     for source, _ in sorted(now - before - contacts_of(now)):
         file = lake.path(*source.split("/", 1))
         found.append(pl.scan_parquet(file, glob=False).select("contact_id").unique().collect())
     return pl.concat([each.get_column("contact_id") for each in found]).unique().sort()
-
-
-def members_among(
-    session: Session, segment: Segment, library: Mapping[str, Segment], as_of: datetime, among: pl.Series
-) -> pl.DataFrame:
-    """Those of `among` (contact_id) who are in `segment` at `as_of`: the same rule, asked of fewer contacts."""
-    compiled = compiler(segment, library, session.catalogue, session.tables, as_of)
-    return session.run(compiled.members(segment, session.tables.contacts.c.contact_id.in_(among.to_list())))
-
-
-def reads(segment: Segment, library: Mapping[str, Segment]) -> set[str]:
-    """The assets by whose new rows contacts of `segment` are touched."""
-    return {EVENTS, MESSAGES} if any(isinstance(leaf, Engaged) for leaf in _leaves(segment, library)) else {EVENTS}
-
-
-def moves_others(segment: Segment, library: Mapping[str, Segment]) -> bool:
-    """Whether a contact that changes can move others in or out, because they are compared with each other."""
-    ranks = any(isinstance(leaf, Measured | Rfm) and _compares(leaf) for leaf in _leaves(segment, library))
-    return ranks or any(each.limit for each in _closure(segment, library))
-
-
-def _compares(leaf: Measured | Rfm) -> bool:
-    return isinstance(leaf, Rfm) or leaf.percentile is not None
-
-
-def _leaves(segment: Segment, library: Mapping[str, Segment]) -> Iterator[Leaf]:
-    for each in _closure(segment, library):
-        yield from (line.node.leaf for line in walk(each) if isinstance(line.node, LeafNode))
-
-
-def _closure(segment: Segment, library: Mapping[str, Segment]) -> list[Segment]:
-    return [library[name] for name in check_references(library, [segment.segment])]
 
 
 def remove_old_fingerprints(lake: Lake, segments: Iterable[str]) -> None:

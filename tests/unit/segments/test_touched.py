@@ -6,17 +6,21 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+import sqlalchemy as sa
+from hypothesis import assume, given
 from hypothesis import settings as hypothesis_settings
 
 from campaign_pipeline.core.lake import Lake
+from campaign_pipeline.segments.among import moves_others, reads, session_among
 from campaign_pipeline.segments.definition import Segment
 from campaign_pipeline.segments.evaluate import members
+from campaign_pipeline.segments.event_store import build_features
 from campaign_pipeline.segments.leftovers import ABANDONED
 from campaign_pipeline.segments.membership import MEMBERSHIP_SCHEMA, Found, compare
 from campaign_pipeline.segments.nodes.engaged import What
@@ -25,9 +29,6 @@ from campaign_pipeline.segments.touched import (
     FINGERPRINTS,
     Inputs,
     event_files,
-    members_among,
-    moves_others,
-    reads,
     remember_inputs,
     remembered_inputs,
     remove_old_fingerprints,
@@ -105,11 +106,11 @@ def moved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_the_touched_only_are_as_good_as_everybody(moved: Moved, library: dict[str, dict[str, Any]]) -> None:
     """Last membership and the touched contacts' changes give what a full evaluation gives, if time stands still.
 
-    A segment that compares contacts with each other is the exception: there, each of the touched is right, but others
-    may have moved.
+    All but those rules for which near real time looks at everybody.
     """
     segments = {name: Segment.model_validate(raw) for name, raw in library.items()}
     segment, at = segments["drawn"], rw.AS_OF
+    assume(not moves_others(segment, segments))
 
     def found(who: pl.DataFrame, among: pl.Series | None = None) -> Found:
         return Found("drawn", "rule", at, who, evaluated_at=at, among=among)
@@ -118,12 +119,35 @@ def test_the_touched_only_are_as_good_as_everybody(moved: Moved, library: dict[s
         before, _ = compare(pl.DataFrame(schema=MEMBERSHIP_SCHEMA), found(members(session, segment, segments, at)))
     with open_session(moved.now) as session:
         everybody = members(session, segment, segments, at)
-        some = members_among(session, segment, segments, at, moved.who)
-    assert some["contact_id"].to_list() == [each for each in everybody["contact_id"] if each in set(moved.who)]
-    if not moves_others(segment, segments):
-        whole, delta = compare(before, found(everybody)), compare(before, found(some, moved.who))
-        assert delta[0].equals(whole[0])
-        assert delta[1].equals(whole[1])
+        among = session_among(session, moved.who)
+        assert among is not None
+        some = members(among, segment, segments, at)
+    whole, delta = compare(before, found(everybody)), compare(before, found(some, moved.who))
+    assert delta[0].equals(whole[0])
+    assert delta[1].equals(whole[1])
+
+
+def test_there_is_no_session_among_nobody(three: Lake) -> None:
+    with open_session(three) as session:
+        assert session_among(session, pl.Series(["x"])) is None
+
+
+@pytest.mark.parametrize("with_store", [False, True])
+def test_a_session_among_some_knows_these_and_what_they_did(three: Lake, with_store: bool) -> None:
+    write_events(three, [event("a"), event("b"), event("x")], "two")
+    if with_store:
+        build_features(three)
+    segment = Segment.model_validate({"segment": "often", "where": {"did": {"event": "visit", "count": {"gte": 2}}}})
+    with open_session(three) as session:
+        assert session.has_store == with_store
+        among = session_among(session, pl.Series(["a", "c", "x"]))
+        assert among is not None
+        assert among.total == 2
+        found = members(among, segment, {}, rw.AS_OF + timedelta(days=1))
+        assert found["contact_id"].to_list() == ["a"]
+        contact = among.tables.contacts.c.contact_id
+        assert among.run(sa.select(contact).order_by(contact))["contact_id"].to_list() == ["a", "c"]
+        assert among.run(sa.select(sa.func.count()).select_from(among.tables.events)).item() == 2
 
 
 RULES: list[tuple[dict[str, Any], bool, bool]] = [
