@@ -10,7 +10,9 @@ import sqlalchemy as sa
 from campaign_pipeline.core.progress import Progress
 
 PIECE = 50_000
-_CACHE_KB = 256_000
+CACHE_KB = 256_000
+"""Of SQLite's pages, while rows go in: they go to places all over the indexes, and with the usual 2 MB every page would
+be read again and again."""
 
 
 def insert_frame(connection: sa.Connection, table: sa.Table, frame: pl.DataFrame, progress: Progress | None = None):
@@ -66,9 +68,8 @@ def _copy(connection: sa.Connection, table: str, frame: pl.DataFrame, progress: 
 
 
 def _execute_many(connection: sa.Connection, statement: str, frame: pl.DataFrame, progress: Progress | None) -> None:
-    # Rows go to places all over the indexes: with the default of 2 MB every page would be read again and again.
     before = connection.exec_driver_sql("PRAGMA cache_size").scalar_one()
-    connection.exec_driver_sql(f"PRAGMA cache_size = -{_CACHE_KB}")
+    connection.exec_driver_sql(f"PRAGMA cache_size = -{CACHE_KB}")
     ready = frame.with_columns(pl.col(pl.Datetime).dt.to_string("%Y-%m-%d %H:%M:%S%.6f"))
     for start in range(0, len(ready), PIECE):
         rows = ready.slice(start, PIECE).rows()

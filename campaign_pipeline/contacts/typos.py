@@ -38,16 +38,20 @@ def doubtful_domains(domains: pl.Series) -> pl.DataFrame:
 
 
 def _doubt(domain: str) -> tuple[str, str | None] | None:
-    if domain in PROVIDERS:
-        return None
     if meant := probably_meant(domain):
         return "email_domain_typo", meant
     last = domain.rpartition(".")[2]
-    return None if last in _RESERVED or last in top_level_domains() else ("unknown_top_level_domain", None)
+    return (
+        None
+        if domain in PROVIDERS or last in _RESERVED or last in top_level_domains()
+        else ("unknown_top_level_domain", None)
+    )
 
 
 def probably_meant(domain: str) -> str | None:
     """The provider whose name is one slip away: a letter too many, missing, wrong, or changed with its neighbour."""
+    if domain in PROVIDERS:  # some are a slip away from another
+        return None
     name, _, suffix = domain.partition(".")
     unknown = suffix in _COMMON_SLIPS or suffix.rpartition(".")[2] not in top_level_domains()
     for provider in PROVIDERS:

@@ -118,6 +118,8 @@ class DatabaseRows:
             return kind
         lines = str(error.orig).strip().splitlines()
         told = lines[0] if lines else ""
+        if told.startswith("Could not decode"):  # SQLite quotes the text
+            return f"{kind}: a column holds text that is not UTF-8"
         for value in (self._parsed.password, *self._parsed.query.values()):
             for form in {str(value or ""), quote(str(value or "")), quote_plus(str(value or ""))} - {""}:
                 told = told.replace(form, "***")

@@ -61,12 +61,11 @@ def _text(column: pl.Series) -> pl.Series:
         case pl.Date():
             return column.dt.to_string("%Y-%m-%d")
         case pl.Float32() | pl.Float64():  # a whole one as in plain.py
-            whole = (column == column.round(0)) & (column.abs() < EXACT)
-            return column.cast(pl.String).set(
-                whole.fill_null(False), column.cast(pl.Int64, strict=False).cast(pl.String)
-            )
+            whole = ((column == column.round(0)) & (column.abs() < EXACT)).fill_null(value=False)
+            integers = column.cast(pl.Int64, strict=False).cast(pl.String)
+            return integers.zip_with(whole, column.cast(pl.String))
         case pl.Binary():  # writers that know no text write it as bytes
-            return column.cast(pl.String, strict=False)
+            return pl.Series(column.name, [_decoded(value) for value in column], dtype=pl.String)
         case pl.List() | pl.Array() | pl.Struct() | pl.Duration() | pl.Object():
             text = TextColumns()
             for start in range(0, len(column), BLOCK):
@@ -76,3 +75,10 @@ def _text(column: pl.Series) -> pl.Series:
             return found["text"].rename(column.name) if len(found) else column.cast(pl.String)
         case _:
             return column.cast(pl.String)
+
+
+def _decoded(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None

@@ -60,6 +60,7 @@ def test_a_file_is_read_in_its_encoding_with_or_without_a_mark(file: Path, encod
         (b"a,b, a\n", "names 'a' twice"),
         (b"a,b\n1,\x00\n", "line 2 holds a NUL byte"),
         (b"a,b\n1,\xff\xfe\n", "are not utf-8"),
+        ("a,b\n1,2\n".encode("utf-16"), "byte order mark of utf-16, so it is not utf-8"),
         ("a,b\n1,2\n".encode("utf-16-le"), "NUL byte"),
         (b'a,"b\n', "the header"),
     ],
@@ -68,6 +69,73 @@ def test_a_file_that_cannot_be_trusted_is_refused(file: Path, content: bytes, me
     file.write_bytes(content)
     with pytest.raises(InvalidInput, match=message):
         read_delimited(file)
+
+
+def test_another_encodings_mark_is_not_read_as_characters(file: Path) -> None:
+    file.write_bytes("a,b\n1,2\n".encode("utf-8-sig"))
+    with pytest.raises(InvalidInput, match="byte order mark of utf-8, so it is not latin-1"):
+        read_delimited(file, encoding="latin-1")
+    file.write_bytes("a,b\n1,ü\n".encode("utf-32"))
+    assert read_delimited(file, encoding="utf-32").rows.rows() == [(2, "1", "ü")]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("iso-8859-15", "1 €,ž"),
+        ("windows-1250", "ő,ű"),
+        ("shift_jis", "名前,表示"),
+        ("gb18030", "姓名,😀"),
+        ("koi8-r", "Ж,щ"),
+    ],
+)
+def test_any_encoding_that_python_knows_can_be_named(file: Path, encoding: str, text: str) -> None:
+    file.write_bytes(f"a,b\n{text}\n".encode(encoding))
+    table = read_delimited(file, encoding=encoding)
+    assert list(table.rows.row(0)[1:]) == text.split(",")
+    assert table.warnings == {}
+
+
+def test_utf_8_read_as_something_else_is_a_warning(file: Path) -> None:
+    file.write_bytes("a,b\n1,Müller\n".encode())
+    assert read_delimited(file, encoding="cp1252").warnings == {"text_is_utf_8": 1}
+    file.write_bytes(b"a,b\n1,Miller\n")
+    assert read_delimited(file, encoding="cp1252").warnings == {}
+
+
+def test_quotes_and_escapes_are_what_the_user_says(file: Path) -> None:
+    file.write_text("a;b\n'x;y';'it''s'\n")
+    assert read_delimited(file, delimiter=";", quote="'").rows.row(0) == (2, "x;y", "it's")
+    file.write_text('a,b\n"5\\" pipe",x\\,y\n')
+    assert read_delimited(file, escape="\\").rows.row(0) == (2, '5" pipe', "x,y")
+    file.write_text('a|b\n"open|5" pipe\n')
+    assert read_delimited(file, delimiter="|", quote="none").rows.row(0) == (2, '"open', '5" pipe')
+
+
+@pytest.mark.parametrize("how", [{"quote": ","}, {"quote": "ab"}, {"escape": ","}, {"escape": '"'}, {"escape": "\n"}])
+def test_quotes_and_escapes_that_cannot_be_told_apart_are_refused(file: Path, how: dict[str, str]) -> None:
+    file.write_text("a\n1\n")
+    with pytest.raises(InvalidInput):
+        read_delimited(file, **how)
+
+
+def test_a_huge_cell_is_a_reject_and_not_the_end(file: Path) -> None:
+    huge = "x" * 200_000
+    file.write_text(f'a,b\n1,{huge}\n2,"{huge}"\n3,{"y" * 131_072}\n4,d\n')
+    table = read_delimited(file)
+    assert table.rows["a"].to_list() == ["3", "4"]
+    assert [(reject.line, reject.reason) for reject in table.rejects] == [
+        (2, "cannot be read as CSV: field larger than field limit (131072)"),
+        (3, "cannot be read as CSV: field larger than field limit (131072)"),
+    ]
+
+
+def test_a_quote_that_never_closes_swallows_no_row_without_a_word(file: Path) -> None:
+    rows = "".join(f"{number},some text to fill the line\n" for number in range(20_000))
+    file.write_text(f'a,b\n0,"open\n{rows}')
+    table = read_delimited(file)
+    assert len(table.rows) + sum(reject.text.count("\n") for reject in table.rejects) == 20_001
+    assert [reject.line for reject in table.rejects] == [2]
 
 
 @pytest.mark.parametrize("delimiter", ["", ",,", '"', "\n", " "])
