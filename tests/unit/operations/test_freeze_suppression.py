@@ -1,4 +1,4 @@
-"""The freeze and the gates leave out who is suppressed for the campaign's purpose, and erased addresses that are back."""
+"""The freeze and the gates leave out who is suppressed for the purpose of the campaign, and erased addresses."""
 
 from datetime import UTC, datetime, timedelta
 
