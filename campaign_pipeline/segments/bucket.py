@@ -46,13 +46,13 @@ def _duckdb(function: Bucket, compiler: SQLCompiler, **kw: Any) -> str:
     inner = f"CAST(CASE WHEN length({text}) = {ID_LENGTH} THEN {usual} ELSE {other} END AS VARCHAR)"
     digits = " ".join(f"WHEN {steps} THEN {_unrolled('h', str(OFFSET), steps)}" for steps in range(1, 11))
     # A list of one gives the inner hash a name.
-    return f"(list_transform([{inner}], lambda h: CASE length(h) {digits} END)[1] % {PLACES})"
+    return f"mod(list_transform([{inner}], lambda h: CASE length(h) {digits} END)[1], {PLACES})"
 
 
 @compiles(Bucket, "postgresql")
 def _postgresql(function: Bucket, compiler: SQLCompiler, **kw: Any) -> str:
     text, start = (compiler.process(part, **kw) for part in function.clauses)
-    return f"({_recursion(_recursion(text, start), str(OFFSET))} % {PLACES})"
+    return f"mod({_recursion(_recursion(text, start), str(OFFSET))}, {PLACES})"
 
 
 def _recursion(text: str, start: str) -> str:

@@ -135,13 +135,13 @@ _template(Bytewise, '({d} COLLATE "C")', "{d}")
 _template(Matches, "({d} ~ {k})", "regexp_matches({d}, {k})")
 _template(Microseconds, "CAST(extract(epoch FROM {d}) * 1000000 AS BIGINT)", "epoch_us({d})")
 _template(HasItem, "({k} = ANY({d}))", "list_contains({d}, {k})")
-_template(Millionths, "CAST({d} * 1000000 AS NUMERIC(30, 0))", "CAST({d} * 1000000 AS HUGEINT)")
+_template(Millionths, "CAST(({d}) * 1000000 AS NUMERIC(30, 0))", "CAST(({d}) * 1000000 AS HUGEINT)")
 _template(
     Rounded,
-    "(sign({d}) * div(2 * abs({d}) + {k}, 2 * {k}) * 0.000001)",
-    "(CAST(sign({d}) * ((2 * abs({d}) + {k}) // (2 * {k})) AS DECIMAL(31, 0)) * CAST(0.000001 AS DECIMAL(7, 6)))",
+    "(sign({d}) * div(2 * abs({d}) + ({k}), 2 * ({k})) * 0.000001)",
+    "(CAST(sign({d}) * ((2 * abs({d}) + ({k})) // (2 * ({k}))) AS DECIMAL(31, 0)) * CAST(0.000001 AS DECIMAL(7, 6)))",
 )
-_template(WholeQuotient, "({d} / {k})", "({d} // {k})")
+_template(WholeQuotient, "(({d}) / ({k}))", "(({d}) // ({k}))")
 _template(
     JsonText,
     "CASE WHEN jsonb_typeof({d} -> {k}) = 'string' THEN {d} ->> {k} END",

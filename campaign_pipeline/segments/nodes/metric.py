@@ -15,6 +15,7 @@ from pydantic import model_validator
 
 from campaign_pipeline.segments.catalogue import Kind
 from campaign_pipeline.segments.dialect import (
+    EXACT,
     JsonExact,
     Microseconds,
     Millionths,
@@ -61,7 +62,8 @@ class Metric(EventFilter, Window):
         """actor (see Scope.actor), value: of every contact who has the metric."""
         actor = scope.events.c.contact_id
         value, has_value = self._value(scope)  # here, so that names are checked wherever the metric stands
-        query = sa.select(actor.label("actor"), value.label("value")).where(*counted(self, self, scope)).group_by(actor)
+        exact = sa.cast(value, EXACT)  # a whole number would make DuckDB take a bound such as 0.5 for one
+        query = sa.select(actor.label("actor"), exact.label("value")).where(*counted(self, self, scope)).group_by(actor)
         return scope.once("metric", self.model_dump_json(), query if has_value is None else query.having(has_value))
 
     def ranks(self, scope: Scope) -> sa.CTE:
