@@ -15,7 +15,9 @@ CACHE_KB = 256_000
 be read again and again."""
 
 
-def insert_frame(connection: sa.Connection, table: sa.Table, frame: pl.DataFrame, progress: Progress | None = None):
+def insert_frame(
+    connection: sa.Connection, table: sa.Table, frame: pl.DataFrame, progress: Progress | None = None
+) -> None:
     """Append the rows; columns that the frame lacks get their defaults in the database."""
     if frame.is_empty():
         return
@@ -29,7 +31,7 @@ def insert_frame(connection: sa.Connection, table: sa.Table, frame: pl.DataFrame
 
 def update_frame(
     connection: sa.Connection, table: sa.Table, key: str, frame: pl.DataFrame, progress: Progress | None = None
-):
+) -> None:
     """Set the frame's other columns in the rows that have its `key`."""
     if frame.is_empty():
         return

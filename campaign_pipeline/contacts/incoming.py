@@ -7,7 +7,7 @@ import polars as pl
 
 from campaign_pipeline.contacts.addresses import normalise_emails, normalise_phones
 from campaign_pipeline.contacts.findings import Findings
-from campaign_pipeline.contacts.mapping import TEXT_FIELDS, ContactMapping
+from campaign_pipeline.contacts.mapping import CONSENT_STATES, TEXT_FIELDS, ContactMapping
 from campaign_pipeline.contacts.rejects import Reject
 from campaign_pipeline.contacts.sources.table import LINE, Table
 from campaign_pipeline.contacts.values import (
@@ -162,7 +162,7 @@ class _Reader:
         return found if declared is None or widens else declared
 
     def _consent(self, channel: str, rule: str) -> pl.Series:
-        if rule in list(ConsentState):
+        if rule in CONSENT_STATES:
             return pl.Series([rule], dtype=pl.String).new_from_index(0, len(self.rows))
         raw = self._cells(rule)
         return self._checked(f"consent_{channel}", raw, words(raw, STATE_WORDS, pl.String))

@@ -19,7 +19,8 @@ CORE_FIELDS = frozenset(
 """The contact snapshot's own columns: no attribute can have their names."""
 
 _ATTRIBUTE = re.compile(r"[a-z][a-z0-9_]*")
-_STATES = ("granted", "withdrawn")
+CONSENT_STATES = ("granted", "withdrawn")
+"""What a consent mapping may say instead of a column: it holds for all rows."""
 
 Columns = dict[str, str] | Literal["rest"]
 """{name: column}, or `rest`: every column that is mapped to nothing else, under its name as a slug."""
@@ -40,7 +41,7 @@ class ConsentMapping(Definition):
         return {channel: rule for channel, rule in said.items() if rule is not None}
 
     def columns(self) -> list[str]:
-        return [rule for rule in self.channels().values() if rule not in _STATES]
+        return [rule for rule in self.channels().values() if rule not in CONSENT_STATES]
 
 
 class ContactMapping(Definition):

@@ -36,8 +36,9 @@ def read_json_lines(file: Path) -> Table:
                 numbers, objects = [], []
     _add(text, numbers, objects)
     rows = text.rows()
-    if rows.width == 1 and not rejects:
-        raise InvalidInput(f"{file} is empty", 'Each line must be a JSON object, such as {"id": "1"}.')
+    if rows.width == 1:
+        why = f": line {rejects[0].line} {rejects[0].reason}" if rejects else ""
+        raise InvalidInput(f"{file} holds no objects{why}", 'Each line must be one, such as {"id": "1"}.')
     return without_nul(Table(rows, rejects, text.types()))
 
 

@@ -67,6 +67,14 @@ def test_a_line_that_is_no_contact_is_a_reject_with_its_line(tmp_path: Path, lin
     assert [(reject.line, reject.reason) for reject in table.rejects] == [(2, reason)]
 
 
+@pytest.mark.parametrize(("content", "why"), [("", "holds no objects"), ('[\n{"id": 1}\n', "line 1 is not JSON")])
+def test_a_file_without_an_object_is_refused(tmp_path: Path, content: str, why: str) -> None:
+    file = tmp_path / "people.jsonl"
+    file.write_text(content.replace('{"id": 1}', ""))
+    with pytest.raises(InvalidInput, match=why):
+        read_json_lines(file)
+
+
 values = st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(st.characters(exclude_categories=["Cs"]))
 
 
