@@ -9,6 +9,7 @@ from campaign_pipeline.cli import (
     experiments,
     labels,
     people,
+    privacy,
     results,
     runs,
     segments,
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 for group in (setup, runs, results, servers):
     group.register(app)
+privacy.register(data.contacts)
 app.add_typer(data.contacts, name="contacts")
 app.add_typer(people.attributes, name="attributes")
 app.add_typer(labels.lists, name="lists")

@@ -139,9 +139,12 @@ def send_channel(installation: Installation, run_id: str, channel: Channel, *, w
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
 
+    # An erasure replaces addresses in the lake, but not in the messages that a worker has loaded: both count.
+    frozen = installation.lake.read("audience", run_id).select("contact_id", "address")
+
     def must_not_be_sent_to() -> set[str]:
         """Addresses that were suppressed, or whose contact's consent was withdrawn, since the freeze."""
-        audience = installation.lake.read("audience", run_id)
+        audience = pl.concat([frozen, installation.lake.read("audience", run_id).select("contact_id", "address")])
         with reading(installation.engine) as connection:
             suppressed = _suppressed(connection, installation, run, audience.get_column("address")).get_column(
                 "address"
