@@ -1,7 +1,7 @@
 """Why a contact is in a segment or not: the tree, with true or false at each line and the values that decided it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from campaign_pipeline.segments.bitmaps import has
 from campaign_pipeline.segments.compiler import Compiler
 from campaign_pipeline.segments.definition import Segment, join, root_path
 from campaign_pipeline.segments.session import Session
-from campaign_pipeline.segments.tree import LeafNode, Node, SegmentNode, children, says
+from campaign_pipeline.segments.tree import AllNode, AnyNode, LeafNode, Node, NotNode, SegmentNode, children, says
 
 
 @dataclass(frozen=True)
@@ -43,20 +43,31 @@ def explain_in(session: Session, segment: Segment, compiled: Compiler, contact: 
     """
     row = session.row(contact)
     answers = Answers(session, compiled)
-    lines = list(_lines(answers, segment, root_path(segment), 0, segment.root, row))
+    lines = _lines(answers, segment, root_path(segment), 0, segment.root, row)
     (contact_id,) = session.contact_ids([row])
     return Explanation(segment.segment, contact_id, lines[0].matches, lines)
 
 
-def _lines(answers: Answers, segment: Segment, path: str, depth: int, node: Node, row: int) -> Iterator[ExplainedLine]:
-    matches = has(answers.of(segment, path, node), row)
-    evidence = _evidence(answers, segment, node, row) if isinstance(node, LeafNode) else {}
-    yield ExplainedLine(segment.segment, path, depth, says(node), matches, evidence)
-    for at, child in children(node):
-        yield from _lines(answers, segment, join(path, at), depth + 1, child, row)
+def _lines(answers: Answers, segment: Segment, path: str, depth: int, node: Node, row: int) -> list[ExplainedLine]:
+    """The line of `node`, and all below it."""
     if isinstance(node, SegmentNode):
         target = answers.compiled.library[node.segment]
-        yield from _lines(answers, target, root_path(target), depth + 1, target.root, row)
+        below = [_lines(answers, target, root_path(target), depth + 1, target.root, row)]
+    else:
+        below = [_lines(answers, segment, join(path, at), depth + 1, child, row) for at, child in children(node)]
+    inner = [lines[0].matches for lines in below]
+    evidence: dict[str, Any] = {}
+    match node:
+        case AllNode() | SegmentNode():
+            matches = all(inner)
+        case AnyNode():
+            matches = any(inner)
+        case NotNode():
+            matches = not inner[0]
+        case _:
+            matches = has(answers.of_leaf(segment, path, node), row)
+            evidence = _evidence(answers, segment, node, row)
+    return [ExplainedLine(segment.segment, path, depth, says(node), matches, evidence), *chain.from_iterable(below)]
 
 
 def _evidence(answers: Answers, segment: Segment, node: LeafNode, row: int) -> dict[str, Any]:

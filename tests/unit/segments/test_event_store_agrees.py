@@ -13,13 +13,16 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.segments.definition import Segment
-from campaign_pipeline.segments.evaluate import members, preview
+from campaign_pipeline.segments.definition import Segment, walk
+from campaign_pipeline.segments.evaluate import explain, members, preview
 from campaign_pipeline.segments.event_store import build_features
+from campaign_pipeline.segments.nodes.engaged import What
 from campaign_pipeline.segments.session import open_session
+from campaign_pipeline.segments.tree import NODE_TYPES
 
-sys.path.insert(0, str(Path(__file__).parent))  # the helper beside this file
+sys.path.insert(0, str(Path(__file__).parent))  # the helpers beside this file
 
+import random_people as people
 import random_world as rw
 
 AS_OF = datetime(2026, 3, 30, 1, 30, tzinfo=UTC)
@@ -77,7 +80,7 @@ TREES = st.recursive(
 def test_counted_events_are_the_same_from_the_features_as_from_the_files(lake: Lake) -> None:
     from_features = [0]
 
-    @hypothesis_settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+    @hypothesis_settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
     @given(TREES, st.sampled_from([LATER, LATER, LATER + timedelta(microseconds=1), AS_OF]))
     def agree(tree: dict[str, Any], as_of: datetime) -> None:
         segment = Segment.model_validate({"segment": "drawn", "where": tree})
@@ -105,23 +108,50 @@ def test_counted_events_are_the_same_from_the_features_as_from_the_files(lake: L
     assert from_features[0] > 100, "hardly anything was answered from the features"
 
 
-def test_random_segments_are_the_same_with_the_event_store(tmp_path: Path) -> None:
-    lake = Lake(tmp_path)
+@pytest.fixture(scope="module")
+def world_lake(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """The world in which the evaluators are compared, with its lists, tags and messages."""
+    lake = Lake(tmp_path_factory.mktemp("world"))
     draw = random.Random(20260330)
-    lake.write(pl.DataFrame(rw.contacts(draw), infer_schema_length=None), "contact_snapshot")
+    contacts = people.with_people(rw.contacts(draw), draw)
+    lake.write(pl.DataFrame(contacts, infer_schema_length=None), "contact_snapshot")
     lake.write(pl.DataFrame(rw.events(draw), infer_schema_length=None), "behaviour", "first")
+    times = {what.column: pl.Datetime("us", "UTC") for what in What}
+    messages = pl.DataFrame(people.messages(contacts, rw.TIMES, draw), infer_schema_length=None, schema_overrides=times)
+    lake.write(messages, "message_facts", "run")
     build_features(lake)
+    return lake
 
-    @hypothesis_settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(rw.libraries(), st.sampled_from([rw.AS_OF, rw.AS_OF + timedelta(days=2)]))
-    def agree(definitions: dict[str, dict[str, Any]], as_of: datetime) -> None:
-        library = {name: Segment.model_validate(one) for name, one in definitions.items()}
-        for name in definitions:
-            found = [members(one, library[name], library, as_of) for one in (fast, plain)]
-            assert found[0].equals(found[1])
-            shown = [preview(one, library[name], library, as_of) for one in (fast, plain)]
-            assert shown[0] == shown[1]
-            assert shown[0].count == found[0].height
 
-    with open_session(lake) as fast, open_session(lake, use_store=False) as plain:
+@st.composite
+def of_every_kind(draw: st.DrawFn) -> dict[str, Any]:
+    """A segment with leaves of all kinds, of which a preview compares each, and with what may follow them."""
+    histories = [draw(rw.histories()) for _ in range(3)]
+    others = [draw(one) for one in people.nodes(rw.EVENTS, rw.WINDOWS)]
+    nodes = [draw(rw.traits()), draw(rw.dids()), draw(rw.sequences()), *histories, *others]
+    return {"segment": "drawn", "where": {"any": nodes}, **draw(people.ends(rw.traits(), ()))}
+
+
+def test_leaves_of_every_kind_match_the_same_with_the_event_store(world_lake: Lake) -> None:
+    @hypothesis_settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(of_every_kind(), st.sampled_from([rw.AS_OF, rw.AS_OF + timedelta(days=2)]))
+    def agree(definition: dict[str, Any], as_of: datetime) -> None:
+        drawn = Segment.model_validate(definition)
+        seen.update(key for line in walk(drawn) for key in type(line.node).model_fields)
+        shown = [preview(one, drawn, {}, as_of) for one in (fast, plain)]
+        assert shown[0] == shown[1]
+        who = [members(one, drawn, {}, as_of)["contact_id"].to_list() for one in (fast, plain)]
+        assert who[0] == who[1]
+        assert (shown[0].count, shown[0].sample) == (len(who[0]), who[0][:10])
+        (somebody,) = plain.contact_ids([len(who[0]) % plain.total])
+        explained = [explain(one, drawn, {}, as_of, somebody) for one in (fast, plain)]
+        assert explained[0] == explained[1]
+        assert explained[0].is_member == (somebody in who[0])
+
+    seen: set[str] = set()
+    with open_session(world_lake) as fast, open_session(world_lake, use_store=False) as plain:
+        assert fast.has_store
         agree()
+    histories = {"first_did", "last_did", "stopped", "restarted"}
+    assert set(NODE_TYPES) - histories - {"all", "not", "segment"} <= seen
+    assert histories & seen
