@@ -1,4 +1,4 @@
-"""Segments: `segments preview`, `segments explain`, `segments diff`."""
+"""Segments: `segments preview`, `segments explain`, `segments diff`, `segments schema`."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -18,6 +18,7 @@ from campaign_pipeline.core.written import written
 from campaign_pipeline.operations.segments import line_by_line, read_drafts, segment_questions
 from campaign_pipeline.segments.explain import ExplainedLine, Explanation
 from campaign_pipeline.segments.preview import ANY_CHANNEL, Preview
+from campaign_pipeline.segments.schema import schema_text
 
 segments = typer.Typer(help="Rules that pick contacts.", no_args_is_help=True)
 memberships.register(segments)
@@ -151,3 +152,27 @@ def diff(
     for word, sample in (("entering", found.entering_sample), ("leaving", found.leaving_sample)):
         if sample:
             console.print(f"For example {word}: {', '.join(sample[:5])}")
+
+
+@segments.command()
+def schema(
+    file: Annotated[Path | None, typer.Argument(help="Write it to this file; absent: print it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give the JSON Schema of segment files, by which editors complete and check them.
+
+    Example: campaigns segments schema segment.schema.json
+    """
+    if file is None:
+        typer.echo(schema_text(), nl=False)
+        return
+    try:
+        file.write_text(schema_text(), encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(
+            f"{file} cannot be written: {error.strerror}", "Give a file in a folder that exists."
+        ) from None
+    if as_json:
+        show_json({"file": str(file)})
+    else:
+        console.print(f"Written to {escape(str(file))}.")

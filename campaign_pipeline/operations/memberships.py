@@ -14,6 +14,7 @@ from campaign_pipeline.core.errors import CampaignError, InvalidInput, NotFound
 from campaign_pipeline.core.ids import digest
 from campaign_pipeline.core.tables import consents, contacts, suppressions
 from campaign_pipeline.operations.installation import Installation
+from campaign_pipeline.operations.segments import campaign_variants
 from campaign_pipeline.operations.snapshot import take_snapshot
 from campaign_pipeline.segments.among import moves_others, reads, session_among
 from campaign_pipeline.segments.catalogue import CONTACTS, EVENTS, MESSAGES
@@ -170,7 +171,9 @@ class Attempt:
         waiting = [name for name, who in among.items() if who is None or len(who)]
         if not waiting:
             return
-        with open_session(lake) as session:
+        with reading(self.installation.engine) as connection:
+            campaigns = campaign_variants(connection)
+        with open_session(lake, campaigns=campaigns) as session:
             some = self._session_among(session, [who for who in among.values() if who is not None])
             for name in waiting:
                 source = session if among[name] is None else some

@@ -7,7 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 import polars as pl
+import sqlalchemy as sa
 
+from campaign_pipeline.campaigns.store import load_campaigns
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import InvalidInput, NotFound
 from campaign_pipeline.operations.apply import read_folder
@@ -56,6 +58,12 @@ class SegmentQuestions:
         return self.library[name]
 
 
+def campaign_variants(connection: sa.Connection) -> dict[str, frozenset[str]]:
+    """The variants of every campaign that was applied, by its name: what segments may ask for engagement with."""
+    applied = load_campaigns(connection)
+    return {name: frozenset(variant.name for variant in each.variants) for name, each in applied.items()}
+
+
 @contextmanager
 def segment_questions(
     installation: Installation, as_of: datetime, *, fresh: bool = True
@@ -65,10 +73,10 @@ def segment_questions(
     An event store is used if it is of the lake's present state: a new snapshot is another one.
     """
     with reading(installation.engine) as connection:
-        library = load_segments(connection)
+        library, campaigns = load_segments(connection), campaign_variants(connection)
     if fresh or not installation.lake.exists(CONTACTS):
         take_snapshot(installation)
-    with open_session(installation.lake) as session:
+    with open_session(installation.lake, campaigns=campaigns) as session:
         yield SegmentQuestions(session, library, as_of)
 
 

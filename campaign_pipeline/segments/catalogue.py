@@ -82,14 +82,18 @@ class Catalogue:
             raise InvalidInput(f"{kind} {name!r}: no contact has it", nearest(name, names) or known)
         return GROUPS[kind]
 
-    def campaign(self, name: str, variant: str | None = None) -> None:
-        """InvalidInput if messages are known, but none of campaign `name`, or none of its `variant`."""
-        sent = self.sent()
-        if sent:
-            variants = _find("campaign", name, sent, "Only campaigns with a run can be named.")
-            if variant is not None:
-                known = dict.fromkeys(sorted(variants))
-                _find(f"variant of campaign {name}", variant, known, f"There are: {', '.join(known) or 'none'}.")
+    def check_engagement(self, campaigns: Iterable[str], variants: Iterable[str]) -> None:
+        """InvalidInput if messages are known, but none of one of the campaigns, or no variant of theirs has the name.
+
+        Without campaigns, those of all campaigns have.
+        """
+        if sent := self.sent():
+            found = [
+                _find("campaign", name, sent, f"There are: {', '.join(sorted(sent))}.") for name in campaigns
+            ] or sent.values()
+            known = dict.fromkeys(sorted(frozenset[str]().union(*found)))
+            for name in variants:
+                _find("variant", name, known, f"There are: {', '.join(known) or 'none'}.")
 
 
 SeenProperty = tuple[str, str | None, Kind | None]

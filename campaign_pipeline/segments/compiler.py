@@ -94,14 +94,10 @@ class Compiler:
     as_of: datetime
     shared: dict[str, sa.CTE] = field(default_factory=dict[str, sa.CTE], repr=False, compare=False)
 
-    def members(self, segment: Segment, among: sa.ColumnElement[bool] | None = None) -> sa.Select[str]:
-        """`SELECT contact_id`, sorted, of the contacts that match. InvalidInput names segment, path and problem.
-
-        `among`: a condition on `tables.contacts` that restricts who is asked for, not with whom they are compared.
-        """
+    def members(self, segment: Segment) -> sa.Select[str]:
+        """`SELECT contact_id`, sorted, of the contacts that match. InvalidInput names segment, path and problem."""
         contact_id: sa.Column[str] = self.tables.contacts.c.contact_id
-        query = sa.select(contact_id).where(self.whole(segment)).order_by(contact_id)
-        return query if among is None else query.where(among)
+        return sa.select(contact_id).where(self.whole(segment)).order_by(contact_id)
 
     def whole(self, segment: Segment) -> sa.ColumnElement[bool]:
         """All that `segment` says, exclusions, sample and limit included."""

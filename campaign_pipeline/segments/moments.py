@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 LONGEST = timedelta(days=36_525)
 YEARS = range(1900, 2201)
@@ -106,7 +106,7 @@ def _moment(text: str) -> str:
 
 
 Zone = Annotated[str, AfterValidator(zone)]
-Duration = Annotated[str, AfterValidator(_duration)]
+Duration = Annotated[str, AfterValidator(_duration), Field(json_schema_extra={"pattern": f"^{_DURATION.pattern}$"})]
 Moment = Annotated[str, BeforeValidator(iso), AfterValidator(_moment)]
 Past = Annotated[str, BeforeValidator(iso), AfterValidator(_past)]
 """A moment, or one that moves with as_of: `30d ago`."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import duckdb
@@ -19,7 +20,15 @@ from campaign_pipeline.core.errors import NotFound, Refused
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.segments import feature_rows
 from campaign_pipeline.segments.bitmaps import Bitmap, bitmap
-from campaign_pipeline.segments.catalogue import CONTACTS, EVENTS, MESSAGES, Catalogue, glob_literal, read_catalogue
+from campaign_pipeline.segments.catalogue import (
+    CONTACTS,
+    EVENTS,
+    MESSAGES,
+    Catalogue,
+    Variants,
+    glob_literal,
+    read_catalogue,
+)
 from campaign_pipeline.segments.compiler import Tables, lake_tables
 from campaign_pipeline.segments.dialect import DuckDB, duckdb_sql
 from campaign_pipeline.segments.event_store import State, current_store, lake_state, read_seen_properties
@@ -144,17 +153,25 @@ class Session:
 
 
 @contextmanager
-def open_session(lake: Lake, catalogue: Catalogue | None = None, *, use_store: bool = True) -> Generator[Session]:
+def open_session(
+    lake: Lake,
+    catalogue: Catalogue | None = None,
+    *,
+    use_store: bool = True,
+    campaigns: Variants = MappingProxyType({}),
+) -> Generator[Session]:
     """A session on the event store, if it is of the lake's present state, else on the plain files (slower).
 
     It sees the contact snapshot, behaviour and message facts, and nothing else. `catalogue`: if it was read before.
-    NotFound if there are no contacts.
+    `campaigns`: those that are defined, which segments may name before they have any message. NotFound if there are
+    no contacts.
     """
     with _connection() as connection:
         plain = lake_state(lake) if lake.exists(CONTACTS) else None
         store = use_store and _attach(connection, lake)
         if catalogue is None:
-            catalogue = read_catalogue(lake, seen=read_seen_properties(connection, STORE) if store else None)
+            seen = read_seen_properties(connection, STORE) if store else None
+            catalogue = read_catalogue(lake, campaigns, seen)
         tables = lake_tables(catalogue)
         if store:
             tables = _store_tables(tables, connection)

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from campaign_pipeline.core.definitions import Definition
 from campaign_pipeline.core.errors import InvalidInput
-from campaign_pipeline.core.ids import check_name
+from campaign_pipeline.core.ids import NAME, check_name
 from campaign_pipeline.segments.nodes.belongs import ListNames, TagNames
 from campaign_pipeline.segments.nodes.did import Did
 from campaign_pipeline.segments.nodes.engaged import Engaged
@@ -38,8 +38,10 @@ def _checked(kind: str) -> Callable[[str], str]:
     return check
 
 
-Name = Annotated[str, AfterValidator(_checked("segment"))]
-MetricName = Annotated[str, AfterValidator(_checked("metric"))]
+_PATTERN = Field(json_schema_extra={"pattern": f"^{NAME.pattern}$"})
+
+Name = Annotated[str, AfterValidator(_checked("segment")), _PATTERN]
+MetricName = Annotated[str, AfterValidator(_checked("metric")), _PATTERN]
 
 
 class AllNode(Definition):

@@ -79,10 +79,8 @@ class Engaged(Window, Leaf):
         }
 
     def _counted(self, scope: Scope) -> list[sa.ColumnElement[bool]]:
-        for campaign in self.campaign or ():
-            scope.catalogue.campaign(campaign)
-            for variant in self.variant or () if len(self.campaign or ()) == 1 else ():
-                scope.catalogue.campaign(campaign, variant)
+        if self.campaign or self.variant:
+            scope.catalogue.check_engagement(self.campaign or (), self.variant or ())
         messages = scope.messages.c
         return [
             *([messages.campaign.in_(self.campaign)] if self.campaign else []),

@@ -11,6 +11,8 @@ from campaign_pipeline.segments.nodes.metric import Metric
 from campaign_pipeline.segments.scope import Scope
 from campaign_pipeline.segments.thresholds import Threshold
 
+TESTS = (*Threshold.model_fields, "percentile", "is_set")
+
 
 class Percentile(Threshold):
     """A threshold on a percentage, from 0 to 100."""
@@ -42,11 +44,9 @@ class Measured(Threshold, Leaf):
 
     @model_validator(mode="after")
     def _has_one_operator(self) -> Self:
-        thresholds = [name for name in Threshold.model_fields if getattr(self, name) is not None]
-        others = [name for name in ("percentile", "is_set") if getattr(self, name) is not None]
-        if len(thresholds + others) != 1:
-            known = ", ".join([*Threshold.model_fields, "percentile", "is_set"])
-            raise ValueError(f"{', '.join(thresholds + others) or 'no test'}: exactly one is needed of {known}")
+        found = [name for name in TESTS if getattr(self, name) is not None]
+        if len(found) != 1:
+            raise ValueError(f"{', '.join(found) or 'no test'}: exactly one is needed of {', '.join(TESTS)}")
         return self
 
     def says(self) -> str:

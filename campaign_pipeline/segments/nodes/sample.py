@@ -21,6 +21,9 @@ def _share(percent: float) -> float:
     return percent
 
 
+_RANGE = Field(json_schema_extra={"exclusiveMinimum": 0, "maximum": 100})
+
+
 class Sample(Leaf):
     """Contacts whose place by the assignment hash is in the first `percent` of the unit interval.
 
@@ -28,7 +31,7 @@ class Sample(Leaf):
     of the same name does not draw its variants by the same places.
     """
 
-    percent: Annotated[StrictInt | StrictFloat, AfterValidator(_share)]
+    percent: Annotated[StrictInt | StrictFloat, AfterValidator(_share), _RANGE]
     seed: Annotated[str, Field(min_length=1, max_length=100, pattern="^[ -~]*$")]
 
     @property
