@@ -78,24 +78,27 @@ def test_exclusions_sample_and_limit_are_lines_of_the_preview(session: Session) 
 
 
 def test_a_question_asked_again_is_not_run_again(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = preview(session, segment({"all": [BOUGHT, {"trait": {"field": "country", "eq": "DE"}}]}), {}, AS_OF)
-    assert one.count == 1
+    run: list[str] = []
 
-    class Broken:
-        def execute(self, *_: object) -> None:
-            raise AssertionError("a leaf that was answered is asked again")
-
-        def sql(self, *args: Any, **kwargs: Any) -> Any:
-            return connection.sql(*args, **kwargs)
+    class Watched:
+        def sql(self, text: str, **kwargs: Any) -> Any:
+            run.append(text)
+            return connection.sql(text, **kwargs)
 
     connection = session.connection
-    monkeypatch.setattr(session, "connection", Broken())
-    again = preview(session, segment({"any": [{"trait": {"field": "country", "eq": "DE"}}, BOUGHT]}), {}, AS_OF)
-    assert again.count == 3
-    with pytest.raises(AssertionError, match="asked again"):
-        preview(session, segment({"trait": {"field": "country", "eq": "AT"}}), {}, AS_OF)
-    with pytest.raises(AssertionError, match="asked again"):
-        preview(session, segment({"did": {"event": "purchase", "within": "5d"}}), {}, AS_OF)
+    monkeypatch.setattr(session, "connection", Watched())
+    german = {"trait": {"field": "country", "eq": "DE"}}
+    assert preview(session, segment({"all": [BOUGHT, german]}), {}, AS_OF).count == 1
+    assert len(run) == 5  # two leaves, two channels, the sample
+    run.clear()
+    assert preview(session, segment({"any": [german, BOUGHT]}), {}, AS_OF).count == 3
+    assert len(run) == 1
+    assert preview(session, segment({"trait": {"field": "country", "eq": "AT"}}), {}, AS_OF).sample == ["b"]
+    assert preview(session, segment({"did": {"event": "purchase", "within": "5d"}}), {}, AS_OF).count == 2
+    assert len(run) == 5
+    session.forget()
+    assert preview(session, segment(BOUGHT), {}, AS_OF).count == 3
+    assert len(run) == 9
 
 
 def test_few_answers_are_kept_if_they_are_large(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
