@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import eq, ge, gt, le, lt
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -87,12 +87,21 @@ class Features:
             return self._column(count_column(number)) >= times
         return self._column(last_column(number, times)) >= since if times <= DEPTH else None
 
-    def first_since(self, event: str, start: datetime, end: datetime) -> sa.ColumnElement[bool] | None:
-        """Whether the first event ever named `event` is from `start` until before `end`."""
-        since = self._seconds(start)
-        if since is None or not self._covers(event, end):
+    def time_in(
+        self, event: str, which: Literal["first", "last"], window: tuple[datetime | None, datetime], as_of: datetime
+    ) -> sa.ColumnElement[bool] | None:
+        """Whether the first or last event named `event` before `as_of` is in the half-open window."""
+        start, end = window
+        if not self._covers(event, as_of):
             return None
-        return self._column(first_column(self.events[event][0])) >= max(since, NEVER + 1)
+        number, latest = self.events[event]
+        column = self._column(first_column(number) if which == "first" else last_column(number, 1))
+        since = NEVER if start is None else self._seconds(start)
+        until = None if end > latest else self._seconds(end)
+        if since is None or (until is None and end <= latest):
+            return None
+        within = [column >= max(since, NEVER + 1)] + ([] if until is None else [column < max(until, NEVER)])
+        return sa.and_(*within)
 
     def _covers(self, event: str, end: datetime) -> bool:
         return event in self.events and self.events[event][1] < end

@@ -1,7 +1,7 @@
 """When an event was done for the first or last time, and who stopped or started again."""
 
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import sqlalchemy as sa
 from pydantic import Field, model_validator
@@ -42,7 +42,8 @@ class FirstDid(_OneTime):
         return self._words("first")
 
     def condition(self, scope: Scope) -> sa.ColumnElement[bool]:
-        return self._when(scope, sa.func.min)
+        known = _known(scope, self, "first", self.window(scope))
+        return self._when(scope, sa.func.min) if known is None else known
 
     def evidence(self, scope: Scope) -> dict[str, sa.ColumnElement[Any]]:
         """`first`: the time of the first such event."""
@@ -59,7 +60,8 @@ class LastDid(_OneTime):
         return self._words("last")
 
     def condition(self, scope: Scope) -> sa.ColumnElement[bool]:
-        return self._when(scope, sa.func.max)
+        known = _known(scope, self, "last", self.window(scope))
+        return self._when(scope, sa.func.max) if known is None else known
 
     def evidence(self, scope: Scope) -> dict[str, sa.ColumnElement[Any]]:
         """`last`: the time of the last such event."""
@@ -84,6 +86,9 @@ class Stopped(EventFilter, Leaf):
         start = before(scope.as_of, self.within, scope.zone) if self.within else None
         if start and start >= stop:
             raise ValueError(f"within {self.within} is not longer than for {self.for_}")
+        known = _known(scope, self, "last", (start, stop))
+        if known is not None:
+            return known
         last = sa.func.max(scope.events.c.occurred_at)
         return _who(scope, self._all(scope), inside(last, (start, stop)))
 
@@ -129,6 +134,15 @@ class Restarted(EventFilter, Leaf):
 
     def _all(self, scope: Scope) -> list[sa.ColumnElement[bool]]:
         return [*self.matching(scope), scope.events.c.occurred_at < scope.as_of]
+
+
+def _known(
+    scope: Scope, events: EventFilter, which: Literal["first", "last"], window: tuple[datetime | None, datetime]
+) -> sa.ColumnElement[bool] | None:
+    """The first or last of the events being in `window`, if features know it."""
+    if scope.features is None or events.where:
+        return None
+    return scope.features.time_in(events.event, which, window, scope.as_of)
 
 
 def _who(
