@@ -1,5 +1,7 @@
 """What assets are given: the installation, opened from the settings of the process that runs them."""
 
+from collections.abc import Generator
+
 import dagster as dg
 
 from campaign_pipeline.core.settings import load_settings
@@ -14,5 +16,9 @@ def open_installation() -> Installation:
 
 
 @dg.resource(description="Settings, operational database, lake and clock of this installation.")
-def installation(_context: dg.InitResourceContext) -> Installation:
-    return open_installation()
+def installation(_context: dg.InitResourceContext) -> Generator[Installation]:
+    opened = open_installation()
+    try:
+        yield opened
+    finally:
+        opened.engine.dispose()  # a database server would keep its connections until this process ends

@@ -36,6 +36,7 @@ from campaign_pipeline.operations.privacy.export import export_contact
 from campaign_pipeline.operations.results import measure_facts, measure_metrics
 from campaign_pipeline.operations.snapshot import take_snapshot
 from campaign_pipeline.sandbox.behaviour import Behaviour, EmailRates, TextRates
+from campaign_pipeline.sandbox.ground_truth import address_hash
 from campaign_pipeline.segments.event_store import build_features
 from tests.rehearsal import AS_OF, Rehearsal, rehearsal
 
@@ -300,7 +301,7 @@ def test_only_the_keyed_hash_stays_and_it_keeps_the_address_from_being_sent_to(t
     audience = installation.lake.read("audience", run_id)
     found = audience.filter(contact_id=ids.contact_id(f"reborn-{EXTERNAL}"))
     assert found.select("status", "reason").rows() == [(AudienceStatus.SUPPRESSED, "erased")]
-    assert sorted(town.sends(run_id)["to"]) == sorted(f"new-{name}@others.test" for name in OTHERS)
+    assert sorted(town.sends(run_id)["to_hash"]) == sorted(address_hash(f"new-{name}@others.test") for name in OTHERS)
 
 
 class Killed(BaseException):
