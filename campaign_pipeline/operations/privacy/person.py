@@ -17,6 +17,9 @@ from campaign_pipeline.core.tables import contacts, runs
 from campaign_pipeline.core.words import Channel
 from campaign_pipeline.operations.installation import Installation
 
+_ID = re.compile(r"(?<![0-9a-z])[0-9a-f]{24}(?![0-9a-z])")
+_ID_BYTES = re.compile(rb"(?=([0-9a-f]{24}))")  # also where other hex digits stand before it, such as %3D
+
 
 @dataclass(frozen=True)
 class Person:
@@ -44,12 +47,17 @@ class Person:
 
     def is_in(self, text: str) -> bool:
         """Whether `text` names the contact: an address, a message id, or the contact's id, also URL-encoded."""
-        return any(self._pattern.search(form) for form in (text.lower(), unquote_plus(text).lower()))
+        return any(
+            self._address.search(form) or not self._ids.isdisjoint(_ID.findall(form))
+            for form in {text.lower(), unquote_plus(text).lower()}
+        )
 
     def may_be_in(self, line: bytes) -> bool:
         """False where it is certain that `line`, in whatever encoding but base64, does not name the contact."""
         lowered = line.lower()
-        return b"base64" in lowered or any(form in lowered for form in self._encoded)
+        if b"base64" in lowered or any(form in lowered for form in self._encoded):
+            return True
+        return any(found.decode() in self._ids for found in _ID_BYTES.findall(lowered))
 
     def owns_cells(self, cells: Iterable[str]) -> bool:
         """Whether a row with these cells is about the contact."""
@@ -59,18 +67,18 @@ class Person:
         return named or bool(found & {key.casefold() for key in keys})
 
     @cached_property
-    def _needles(self) -> list[str]:
-        return sorted({self.contact_id, *self.message_ids, *(address.lower() for address in self.addresses)})
+    def _ids(self) -> frozenset[str]:
+        return self.message_ids | {self.contact_id}
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        either = "|".join(map(re.escape, self._needles))
+    def _address(self) -> re.Pattern[str]:
+        either = "|".join(re.escape(address.lower()) for address in sorted(self.addresses)) or "(?!)"
         return re.compile(rf"(?<![0-9a-z.+_-])(?:{either})(?![0-9a-z_-]|\.[0-9a-z])")
 
     @cached_property
     def _encoded(self) -> list[bytes]:
-        forms = {form(needle).lower() for needle in self._needles for form in (str, quote, quote_plus)}
-        ascii_json = {needle.encode("ascii", "backslashreplace").decode() for needle in self._needles}
+        forms = {form(address).lower() for address in self.addresses for form in (str, quote, quote_plus)}
+        ascii_json = {address.lower().encode("ascii", "backslashreplace").decode() for address in self.addresses}
         return [form.encode() for form in forms | ascii_json]
 
 

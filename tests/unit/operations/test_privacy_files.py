@@ -61,6 +61,7 @@ def test_of_a_post_about_many_only_the_contacts_items_go(tmp_path: Path) -> None
     [
         form(To="+12125550147", MessageSid="SM1"),
         form(From="whatsapp:+12125550147", Body="hello", MessageSid="SM1"),
+        form(ButtonUrl=f"https://x.test/?message={MESSAGE}", MessageSid="SM1"),
         to_line(NOW, "own", "unsubscribe", {"run_id": RUN, "message_id": MESSAGE}, b""),
         to_line(NOW, "own", "confirm", {"contact_id": CONTACT, "consent_id": "1", "ip": "::1"}, b""),
         to_line(NOW, "twilio", "inbound", {}, b"\xff\xfe From=ann@x.test "),
