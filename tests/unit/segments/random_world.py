@@ -86,7 +86,7 @@ def events(draw: random.Random, number: int = 200, people: int = 20) -> list[dic
 
 
 Rules = dict[str, st.SearchStrategy[Any]]
-"""By operator, the values to compare with: operators are drawn first, so that none is rare."""
+"""By operator, the values to compare with."""
 
 
 def equality(values: list[Any]) -> Rules:
@@ -113,98 +113,105 @@ def relative(durations: list[str]) -> Rules:
     return {"older_than": one, "newer_than": one, "within_next": one, "anniversary": yearly}
 
 
-def one_of(*kinds: Rules) -> st.SearchStrategy[dict[str, Any]]:
-    rules = [(op, values) for kind in kinds for op, values in kind.items()]
-    return st.sampled_from(rules).flatmap(lambda rule: rule[1].map(lambda value: {rule[0]: value}))
-
-
-def any_case(rules: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
-    may = {"eq", "ne", "in", "not_in", "contains", "contains_any", "starts", "ends"}
-    return st.builds(
-        lambda rule, ignore: {**rule, "ignore_case": True} if ignore and may & set(rule) else rule, rules, st.booleans()
-    )
+def by_operator(subjects: dict[str, list[Rules]]) -> dict[str, list[tuple[str, st.SearchStrategy[Any]]]]:
+    """For each operator, the subjects that it goes with, and the values."""
+    found: dict[str, list[tuple[str, st.SearchStrategy[Any]]]] = {}
+    for name, kinds in subjects.items():
+        for op, values in (rule for kind in kinds for rule in kind.items()):
+            found.setdefault(op, []).append((name, values))
+    return found
 
 
 DURATIONS = ["12h", "24h", "48h", "1d", "2d", "1w", "2w", "30d"]
 IS_SET: Rules = {"is_set": st.booleans()}
 SOME_NUMBERS = [*NUMBERS, 7, 1.5]
 DAYS = ["2026-03-01", "2026-03-28", "2026-03-29"]
-ON_TEXT = any_case(one_of(equality(TEXTS), order(TEXTS, TEXTS), search(), IS_SET))
-ON_DATE = one_of(relative(DURATIONS[3:]), relative(DURATIONS[3:]), order(DATES, DATES), IS_SET)
-ON_NUMBER = one_of(equality(SOME_NUMBERS), order(SOME_NUMBERS, SOME_NUMBERS), IS_SET)
-ON_INTEGER = one_of(equality(INTEGERS), order([*INTEGERS, 0.5], [*INTEGERS[:4], 0.5, 2**62]), IS_SET) | one_of(
-    equality([0, 0.5, 7])
+ON_TEXT = [equality(TEXTS), order(TEXTS, TEXTS), search(), IS_SET]
+ON_DATE = [relative(DURATIONS[3:]), order(DATES, DATES), IS_SET]
+ON_NUMBER = [equality(SOME_NUMBERS), order(SOME_NUMBERS, SOME_NUMBERS), IS_SET]
+ON_INTEGER = [equality(INTEGERS), equality([0, 0.5, 7]), order([*INTEGERS, 0.5], [*INTEGERS[:4], 0.5, 2**62]), IS_SET]
+ON_BOOLEAN = [equality([True, False]), IS_SET]
+ON_TIME = [order(MOMENTS, DAYS), relative(DURATIONS), IS_SET]
+ON_FIELD = by_operator(
+    {
+        "country": ON_TEXT,
+        "order": ON_TEXT,
+        "points": ON_INTEGER,
+        "score": ON_NUMBER,
+        "vip": ON_BOOLEAN,
+        "created_at": ON_TIME,
+        "birthday": ON_DATE,
+    }
 )
-ON_BOOLEAN = one_of(equality([True, False]), IS_SET)
-ON_TIME = one_of(order(MOMENTS, DAYS), relative(DURATIONS), IS_SET)
-ON_FIELD = {
-    "country": ON_TEXT,
-    "order": ON_TEXT,
-    "points": ON_INTEGER,
-    "score": ON_NUMBER,
-    "vip": ON_BOOLEAN,
-    "created_at": ON_TIME,
-    "birthday": ON_DATE,
-}
-ON_PROPERTY = {
-    "amount": st.one_of(ON_NUMBER, ON_TEXT),
-    "category": ON_TEXT,
-    "due": ON_DATE,
-    "gift": st.one_of(ON_BOOLEAN, ON_NUMBER, ON_TEXT),
-    "$a/b~c.\"d*'": ON_TEXT,
-}
+ON_PROPERTY = by_operator(
+    {
+        "amount": ON_NUMBER + ON_TEXT,
+        "category": ON_TEXT,
+        "due": ON_DATE,
+        "gift": ON_BOOLEAN + ON_NUMBER + ON_TEXT,
+        "$a/b~c.\"d*'": ON_TEXT,
+    }
+)
+ANY_CASE = {"eq", "ne", "in", "not_in", "contains", "contains_any", "starts", "ends"}
 
-ONE_FIELD = st.sampled_from(sorted(ON_FIELD))
 ONE_EVENT = st.sampled_from(EVENTS)
 YES_OR_NO = st.booleans()
-THRESHOLD = st.sampled_from(["gte", "lte", "eq", "gt", "lt"])
+THRESHOLDS = ["gte", "lte", "eq", "gt", "lt", "between"]
 A_FEW = st.integers(0, 4)
-A_COUNT = st.one_of(
-    st.builds(lambda op, value: {op: value}, THRESHOLD, A_FEW),
-    st.tuples(A_FEW, A_FEW).map(lambda pair: {"between": sorted(pair)}),
-)
 MEASURES = st.just([]) | st.sampled_from([["sum"], ["avg"], ["min"], ["max"], ["sum", "avg"], ["min", "max"]])
 SUMMED = st.sampled_from(["amount", "gift"])
 TOTAL = st.sampled_from([0, 0.1, 0.3, 0.4, 0.5, 0.6, 5, 19.99, 1000, -5, 0.000001])
-A_TOTAL = st.one_of(
-    st.builds(lambda op, value: {op: value}, THRESHOLD, TOTAL),
-    st.tuples(TOTAL, TOTAL).map(lambda pair: {"between": sorted(pair)}),
-)
 DURATION = st.sampled_from(DURATIONS)
-SOME_PROPERTIES = st.just([]) | st.lists(st.sampled_from(sorted(ON_PROPERTY)), min_size=1, max_size=3)
+FILTERS = st.sampled_from([0, 0, 1, 1, 2, 3])
 WINDOW = st.sampled_from(
     [{}, {}]
     + [{"since": text} for text in MOMENTS]
     + [{"until": text} for text in MOMENTS]
     + [{"since": "2026-03-02", "until": text} for text in MOMENTS[1:]]
-    + [{"since": "2w ago"}, {"until": "2d ago"}, {"since": "30d ago", "until": "24h ago"}]
+    + [{"until": "2026-04-01"}, {"since": "2w ago"}, {"until": "2d ago"}, {"since": "30d ago", "until": "24h ago"}]
 )
 WINDOWS = st.one_of(WINDOW, st.builds(lambda window, within: {**window, "within": within}, WINDOW, DURATION))
 ZONE = st.sampled_from(ZONES)
 
 
 @st.composite
-def traits(draw: st.DrawFn) -> dict[str, Any]:
-    field = draw(ONE_FIELD)
-    return {"trait": {"field": field, **draw(ON_FIELD[field])}}
+def traits(draw: st.DrawFn, op: str | None = None) -> dict[str, Any]:
+    return {"trait": draw(comparisons("field", op))}
 
 
 @st.composite
-def dids(draw: st.DrawFn) -> dict[str, Any]:
+def comparisons(draw: st.DrawFn, key: str, op: str | None = None) -> dict[str, Any]:
+    rules = ON_FIELD if key == "field" else ON_PROPERTY
+    op = op or draw(st.sampled_from(sorted(rules)))
+    name, values = draw(st.sampled_from(rules[op]))
+    value = draw(values)
+    is_text = isinstance(value[0] if isinstance(value, list) else value, str)
+    any_case = {"ignore_case": True} if is_text and op in ANY_CASE and draw(YES_OR_NO) else {}
+    return {key: name, op: value, **any_case}
+
+
+@st.composite
+def dids(draw: st.DrawFn, op: str | None = None, threshold: str | None = None) -> dict[str, Any]:
     did: dict[str, Any] = {"event": draw(ONE_EVENT), **draw(WINDOW)}
     if draw(YES_OR_NO):
-        did["count"] = draw(A_COUNT)
+        did["count"] = draw(thresholds(A_FEW, threshold))
     for measure in draw(MEASURES):
-        did[measure] = {"prop": draw(SUMMED), **draw(A_TOTAL)}
+        did[measure] = {"prop": draw(SUMMED), **draw(thresholds(TOTAL, threshold))}
     if draw(YES_OR_NO):
         did["within"] = draw(DURATION)
-    did["where"] = draw(filters())
+    did["where"] = [draw(comparisons("prop", op))] if op else draw(filters())
     return {"did": did}
 
 
 @st.composite
+def thresholds(draw: st.DrawFn, bounds: st.SearchStrategy[Any], op: str | None) -> dict[str, Any]:
+    op = op or draw(st.sampled_from(THRESHOLDS))
+    return {op: sorted([draw(bounds), draw(bounds)]) if op == "between" else draw(bounds)}
+
+
+@st.composite
 def filters(draw: st.DrawFn) -> list[dict[str, Any]]:
-    return [{"prop": name, **draw(ON_PROPERTY[name])} for name in draw(SOME_PROPERTIES)]
+    return [draw(comparisons("prop")) for _ in range(draw(FILTERS))]
 
 
 @st.composite
@@ -232,10 +239,6 @@ def sequences(draw: st.DrawFn) -> dict[str, Any]:
     return {"sequence": leaf | ({"within": draw(DURATION)} if draw(YES_OR_NO) else {})}
 
 
-LEAVES = {"first": traits(), "second": st.one_of(dids(), histories(), sequences())}
-"""What single segments are, so that no operator is rare."""
-
-
 @cache  # building a strategy costs more than drawing from it
 def trees(names: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
     """Nodes whose references are to `names`."""
@@ -255,12 +258,17 @@ def trees(names: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @st.composite
-def libraries(draw: st.DrawFn) -> dict[str, dict[str, Any]]:
-    """Four segments, the last one named `drawn`; the last two may refer to those before them."""
+def libraries(draw: st.DrawFn, op: str | None = None, threshold: str | None = None) -> dict[str, dict[str, Any]]:
+    """Five segments, the last one named `drawn`; the last two are trees, and may refer to those before them.
+
+    The first has the operator, the second too, and may have the threshold.
+    """
+    leaves = {"first": traits(op), "second": dids(op, threshold)}
+    leaves["third"] = st.one_of(histories(), sequences(), *people.nodes(EVENTS, WINDOWS))
     library: dict[str, dict[str, Any]] = {}
-    for name in ("first", "second", "third", "drawn"):
+    for name in ("first", "second", "third", "fourth", "drawn"):
         zone = draw(ZONE)
-        tree = LEAVES[name] if name in LEAVES else trees(tuple(library))
+        tree = leaves[name] if name in leaves else trees(tuple(library))
         rule = {"where": draw(tree), **draw(people.ends(tree, tuple(library)))}
         library[name] = {"segment": name, "timezone": zone, **rule}
     return library

@@ -65,6 +65,7 @@ SHOP = [{"prop": "page", "eq": "shop"}]
         ({"first_did": {"event": "visit", "within": "30d"}}, ["new"]),
         ({"first_did": {"event": "visit", "within": "30d", "where": SHOP}}, ["back"]),
         ({"first_did": {"event": "visit", "since": "90d ago", "until": "60d ago"}}, ["loyal"]),
+        ({"did": {"event": "visit", "since": "2026-02-28T00:00", "until": "2027-01-01"}}, ["new"]),  # not as_of itself
         ({"last_did": {"event": "visit", "until": "30d ago"}}, ["old"]),
         ({"last_did": {"event": "visit", "until": "2026-02-27T09:00"}}, ["old"]),  # 3 days ago is the end: outside
         ({"last_did": {"event": "visit", "until": "2026-02-27T09:00:01"}}, ["back", "loyal", "old"]),
@@ -130,19 +131,20 @@ def test_a_greedy_match_would_miss_the_chain(lake: Lake) -> None:
     ("measure", "expected"),
     [
         ({"avg": {"prop": "n", "eq": 2.5}}, ["a"]),
+        ({"avg": {"prop": "n", "eq": 2**53 + 1}}, ["e"]),  # no float is that number
         ({"avg": {"prop": "n", "between": [0.333333, 0.333334]}}, ["b"]),
-        ({"avg": {"prop": "n", "gt": 0.333333}}, ["a", "b"]),
+        ({"avg": {"prop": "n", "gt": 0.333333}}, ["a", "b", "e"]),
         ({"min": {"prop": "n", "lte": 0}}, ["b"]),
         ({"max": {"prop": "n", "between": [1, 3]}}, ["a", "b"]),
         ({"min": {"prop": "n", "lt": 100}, "max": {"prop": "n", "gte": 3}}, ["a"]),
-        ({"count": {"between": [1, 2]}}, ["a", "c"]),
-        ({"count": {"between": [0, 2]}}, ["a", "c", "d"]),
+        ({"count": {"between": [1, 2]}}, ["a", "c", "e"]),
+        ({"count": {"between": [0, 2]}}, ["a", "c", "d", "e"]),
         ({"count": {"between": [0, 2]}, "sum": {"prop": "n", "lte": 1}}, ["c", "d"]),
     ],
 )
 def test_averages_are_exact_and_of_numbers_only(lake: Lake, measure: dict[str, Any], expected: list[str]) -> None:
-    lake.write(pl.DataFrame({"contact_id": ["a", "b", "c", "d"]}), "contact_snapshot")
-    numbers: dict[str, list[Any]] = {"a": [2, 3], "b": [0, 0, 1, "x"], "c": ["x", None]}
+    lake.write(pl.DataFrame({"contact_id": ["a", "b", "c", "d", "e"]}), "contact_snapshot")
+    numbers: dict[str, list[Any]] = {"a": [2, 3], "b": [0, 0, 1, "x"], "c": ["x", None], "e": [2**53, 2**53 + 2]}
     rows = [
         (f"{who}{at}", who, "e", AS_OF - DAY, json.dumps({"n": value}))
         for who, values in numbers.items()

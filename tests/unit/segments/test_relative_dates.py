@@ -178,6 +178,8 @@ def test_folding_is_letter_for_letter() -> None:
     ("rule", "expected"),
     [
         ({"ends": "rger"}, ["Ärger", "ärger"]),
+        ({"ends": "ärger"}, ["ärger"]),
+        ({"ends": "ße"}, ["Straße"]),
         ({"ends": "Straße und mehr"}, []),
         ({"contains_any": ["ß", "SS"]}, ["Straße", "STRASSE"]),
         ({"between": ["Straße", "x-ray"]}, ["Straße", "istanbul", "x-ray"]),
