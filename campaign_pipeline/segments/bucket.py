@@ -29,7 +29,7 @@ def _unrolled(text: str, start: str, steps: int) -> str:
     hashed = f"CAST({start} AS UBIGINT)"
     for step in range(1, steps + 1):
         letter = f"CAST(ascii(substring({text}, {step}, 1)) AS UBIGINT)"
-        hashed = f"((xor({hashed}, {letter}) * {PRIME}) & {2**32 - 1})"
+        hashed = f"xor({hashed}, {letter}) * {PRIME} & {2**32 - 1}"  # brackets would nest it too deep for SQLGlot
     return hashed
 
 

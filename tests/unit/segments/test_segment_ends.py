@@ -189,7 +189,7 @@ def test_what_is_wrong_is_refused(parts: dict[str, Any], problem: str) -> None:
 def test_references_in_exclusions_are_followed() -> None:
     one = segment("one", exclude=["segment:two"])
     assert check_references({"one": one, "two": segment("two")}, ["one"]) == ["two", "one"]
-    with pytest.raises(InvalidInput, match="refers to itself: (one -> two -> one|two -> one -> two)"):
+    with pytest.raises(InvalidInput, match=r"refers to itself: (one -> two -> one|two -> one -> two)"):
         check_references({"one": one, "two": segment("two", where={"segment": "one"})})
     with pytest.raises(InvalidInput, match=r"segment one: exclude.0.not.segment: there is no segment 'two'"):
         check_references({"one": one})
