@@ -1,15 +1,10 @@
 """A contact with unmistakable data goes through everything; the export finds it all, and the erasure leaves nothing."""
 
 import csv
-import sqlite3
-from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import duckdb
-import orjson
 import polars as pl
 import pytest
 import sqlalchemy as sa
@@ -38,6 +33,7 @@ from campaign_pipeline.sandbox.behaviour import Behaviour, EmailRates, TextRates
 from campaign_pipeline.sandbox.ground_truth import address_hash
 from campaign_pipeline.segments.event_store import build_features
 from tests.rehearsal import AS_OF, Rehearsal, rehearsal
+from tests.searching import everywhere, forms
 
 EXTERNAL = "KX-zephyrine-4471"
 CONTACT = ids.contact_id(EXTERNAL)
@@ -163,71 +159,6 @@ def town(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     with rehearsal(tmp_path, Behaviour(email=email, text=text)) as town:
         live(town, tmp_path)
         yield town
-
-
-# ---- searching ----------------------------------------------------------------------------------------------------
-
-
-def forms(needle: str) -> set[bytes]:
-    """`needle` as it may be written into a file, in lower case."""
-    raw = needle.lower().encode()
-    spelt = (raw, needle.encode())
-    shifted = {
-        b64encode(b"\0" * shift + text)[(4, 4, 4)[shift] if shift else 0 :][:-4] for text in spelt for shift in range(3)
-    }
-    wide = {raw.decode().encode("utf-16-le"), raw.decode().encode("utf-16-be")}
-    return {raw, quote(needle, safe="").lower().encode(), *wide, *(text.lower() for text in shifted if len(text) > 8)}
-
-
-def in_files(folder: Path, needles: dict[str, str]) -> set[str]:
-    """What of `needles` is in any file, byte for byte, however it is written; and in Parquet, DuckDB and SQLite."""
-    found: set[str] = set()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if path.relative_to(folder).parts[0] == "sandbox":  # plays the provider
-            continue
-        texts = [path.read_bytes(), path.name.encode(), *decoded(path)]
-        for text in texts:
-            lowered = text.lower()
-            found |= {
-                f"{name} in {path.relative_to(folder)}"
-                for name, needle in needles.items()
-                if any(form in lowered for form in forms(needle))
-            }
-    return found
-
-
-def decoded(path: Path) -> Iterator[bytes]:
-    match path.suffix:
-        case ".parquet":
-            yield orjson.dumps(pl.read_parquet(path, glob=False).to_dicts(), default=str)
-            yield orjson.dumps(
-                {key: value for key, value in pl.read_parquet_metadata(path).items() if key != "ARROW:schema"}
-            )
-        case ".duckdb":
-            with duckdb.connect(str(path), read_only=True) as connection:
-                tables = connection.sql("SELECT table_name FROM information_schema.tables").fetchall()
-                for (table,) in tables:
-                    yield repr(connection.sql(f'SELECT * FROM "{table}"').fetchall()).encode()
-        case ".db":
-            with sqlite3.connect(path) as connection:
-                tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-                for (table,) in tables:
-                    yield repr(connection.execute(f'SELECT * FROM "{table}"').fetchall()).encode()
-        case _:
-            return
-
-
-def in_tables(engine: sa.Engine, needles: dict[str, str]) -> set[str]:
-    found: set[str] = set()
-    with reading(engine) as connection:
-        for name in sa.inspect(connection).get_table_names():
-            rows = repr(connection.execute(sa.text(f'SELECT * FROM "{name}"')).all()).lower()
-            found |= {f"{what} in table {name}" for what, needle in needles.items() if needle.lower() in rows}
-    return found
-
-
-def everywhere(installation: Installation, needles: dict[str, str]) -> set[str]:
-    return in_files(installation.settings.data_dir, needles) | in_tables(installation.engine, needles)
 
 
 # ---- tests --------------------------------------------------------------------------------------------------------
