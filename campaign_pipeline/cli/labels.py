@@ -113,7 +113,7 @@ def _named(
     if sum(map(bool, (contacts, file, segment))) != 1:
         raise InvalidInput("who is meant is not said, or twice", "Give contact ids, or --file, or --segment.")
     if segment:
-        with segment_questions(installation, moment(as_of, installation.clock())) as asked:
+        with segment_questions(installation, moment(as_of, installation.clock()), about=[segment]) as asked:
             return members_of(asked.session, asked.segment(segment), asked.library, asked.as_of)["contact_id"]
     return names_in_file(file, column) if file else pl.Series(contacts, dtype=pl.String)
 

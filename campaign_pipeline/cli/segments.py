@@ -52,7 +52,7 @@ def preview(
         raise InvalidInput(f"{file} has {len(drafts)} segments", "Give one segment file.")
     installation = open_installation()
     at = moment(as_of, installation.clock())
-    with segment_questions(installation, at, fresh=fresh) as questions:
+    with segment_questions(installation, at, about=[name] if name else [], fresh=fresh) as questions:
         if name is not None:
             shown = questions.preview(name)
         else:
@@ -91,7 +91,7 @@ def explain(
     """
     installation = open_installation()
     at = moment(as_of, installation.clock())
-    with segment_questions(installation, at, fresh=fresh) as questions:
+    with segment_questions(installation, at, about=[name], fresh=fresh) as questions:
         explained = questions.explain(name, contact)
     if as_json:
         show_json(asdict(explained) | {"as_of": at})
@@ -137,7 +137,8 @@ def diff(
         )
     installation = open_installation()
     at = moment(as_of, installation.clock())
-    with segment_questions(installation, at, fresh=fresh) as questions:
+    about = [] if name in drafts else [name]
+    with segment_questions(installation, at, about=about, fresh=fresh) as questions:
         found = questions.diff(name, drafts)
     if as_json:
         show_json(asdict(found) | {"as_of": at})

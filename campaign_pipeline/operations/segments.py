@@ -1,6 +1,6 @@
 """Looking at a segment before anybody is sent to: who is in it, why, and what another definition would change."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,10 +52,14 @@ class SegmentQuestions:
         return diff(self.session, segment, self.library, self.as_of, changed=drafts)
 
     def segment(self, name: str) -> Segment:
-        if name not in self.library:
-            known = f"There are: {', '.join(self.library) or 'none'}. Load some with: campaigns apply DIR"
-            raise NotFound(f"segment {name!r} does not exist", nearest(name, self.library) or known)
-        return self.library[name]
+        return _applied(self.library, name)
+
+
+def _applied(library: Mapping[str, Segment], name: str) -> Segment:
+    if name not in library:
+        known = f"There are: {', '.join(library) or 'none'}. Load some with: campaigns apply DIR"
+        raise NotFound(f"segment {name!r} does not exist", nearest(name, library) or known)
+    return library[name]
 
 
 def campaign_variants(connection: sa.Connection) -> dict[str, frozenset[str]]:
@@ -66,24 +70,21 @@ def campaign_variants(connection: sa.Connection) -> dict[str, frozenset[str]]:
 
 @contextmanager
 def segment_questions(
-    installation: Installation, as_of: datetime, *, fresh: bool = True
+    installation: Installation, as_of: datetime, *, about: Sequence[str] = (), fresh: bool = True
 ) -> Generator[SegmentQuestions]:
     """Open a session for questions at `as_of`, on the contacts as they are now (`fresh`) or as last snapshotted.
 
-    An event store is used if it is of the lake's present state: a new snapshot is another one.
+    An event store is used if it is of the lake's present state: a new snapshot is another one. `about`: segments that
+    must have been applied; a misspelt name is said before a snapshot is taken.
     """
     with reading(installation.engine) as connection:
         library, campaigns = load_segments(connection), campaign_variants(connection)
+    for name in about:
+        _applied(library, name)
     if fresh or not installation.lake.exists(CONTACTS):
         take_snapshot(installation)
     with open_session(installation.lake, campaigns=campaigns) as session:
         yield SegmentQuestions(session, library, as_of)
-
-
-def preview_segment(installation: Installation, name: str, as_of: datetime, *, fresh: bool = True) -> Preview:
-    """The preview of segment `name` at `as_of`, on the contacts as they are now (`fresh`) or as last snapshotted."""
-    with segment_questions(installation, as_of, fresh=fresh) as questions:
-        return questions.preview(name)
 
 
 def read_drafts(path: Path) -> dict[str, Segment]:

@@ -42,6 +42,8 @@ def test_these_are_the_commands() -> None:
         "contacts ask-consent",
         "contacts consent",
         "contacts could-send",
+        "contacts erase",
+        "contacts export",
         "contacts import",
         "doctor",
         "events import",
@@ -63,6 +65,7 @@ def test_these_are_the_commands() -> None:
         "segments explain",
         "segments history",
         "segments preview",
+        "segments schema",
         "serve",
         "status",
         "suppressions add",
@@ -146,7 +149,9 @@ def test_a_definition_error_names_file_and_line(campaigns: Campaigns, home: Path
     called = campaigns("apply", home, "--json")
     assert called.code == 2
     assert called.json["error"]["type"] == "InvalidDefinition"
-    assert called.json["error"]["message"].startswith(f"{home}/segments/a.yaml:2: where.did.")
+    assert called.json["error"]["message"]== (
+        f"{home}/segments/a.yaml:2: where.did: evnt: is not a field here; did you mean event?"
+    )
 
 
 @pytest.mark.parametrize("arguments", [("gone",), ("apply",), ("status", "--gone"), ("contacts",)])
