@@ -5,8 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from campaign_pipeline.segments.catalogue import Kind
-from campaign_pipeline.segments.dialect import EXACT, JsonExact, json_arguments
+from campaign_pipeline.segments.dialect import EXACT
 from campaign_pipeline.segments.nodes.events import EventFilter, of_contact
 from campaign_pipeline.segments.nodes.leaf import Leaf
 from campaign_pipeline.segments.nodes.window import Window, inside
@@ -66,7 +65,7 @@ class Did(EventFilter, Window, Leaf):
         time = scope.events.c.occurred_at
         values: dict[str, sa.ColumnElement[Any]] = {"count": sa.func.count()}
         for name, measure in self._measures():
-            values[f"{name} of {measure.prop}"] = getattr(sa.func, name)(self._number(measure, scope))
+            values[f"{name} of {measure.prop}"] = getattr(sa.func, name)(self.number(measure.prop, scope))
         values |= {"first": sa.func.min(time), "last": sa.func.max(time)}
         return {label: of_contact(scope, value, self._counted(scope)) for label, value in values.items()}
 
@@ -85,16 +84,9 @@ class Did(EventFilter, Window, Leaf):
         return self.count.holds_for_zero and (self.sum is None or self.sum.holds_for_zero)
 
     def _compare(self, name: str, measure: Measure, scope: Scope) -> sa.ColumnElement[bool]:
-        number = self._number(measure, scope)
+        number = self.number(measure.prop, scope)
         if name == "sum":
             return measure.sql(sa.func.coalesce(sa.func.sum(number), sa.literal(0, EXACT)))
         if name == "avg":
             return measure.sql_of_average(number)
         return measure.sql(getattr(sa.func, name)(number))
-
-    def _number(self, measure: Measure, scope: Scope) -> sa.ColumnElement[Any]:
-        kinds = scope.catalogue.property(self.event, measure.prop)
-        if Kind.NUMBER not in kinds:
-            found = ", ".join(sorted(kinds)) or "never set"
-            raise ValueError(f"property {measure.prop!r} of {self.event} is {found}, not a number")
-        return JsonExact(*json_arguments(scope.events.c.properties, measure.prop))

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from pydantic import Field
 
 from campaign_pipeline.segments.catalogue import Kind
-from campaign_pipeline.segments.dialect import JsonBoolean, JsonIsSet, JsonNumber, JsonText, json_arguments
+from campaign_pipeline.segments.dialect import JsonBoolean, JsonExact, JsonIsSet, JsonNumber, JsonText, json_arguments
 from campaign_pipeline.segments.operators import Comparison, Operator
 from campaign_pipeline.segments.scope import Scope
 from campaign_pipeline.segments.spelling import Spelled
@@ -52,6 +52,14 @@ class EventFilter(Spelled):
         """The conditions on a row of `scope.events`; NULL leaves it out, as false does."""
         scope.catalogue.event(self.event)
         return [scope.events.c.event == self.event, *(one.passes(self.event, scope) for one in self.where)]
+
+    def number(self, prop: str, scope: Scope) -> sa.ColumnElement[Any]:
+        """The property on a row of `scope.events`, as EXACT; NULL where it is no number. ValueError if it never is."""
+        kinds = scope.catalogue.property(self.event, prop)
+        if Kind.NUMBER not in kinds:
+            found = ", ".join(sorted(kinds)) or "never set"
+            raise ValueError(f"property {prop!r} of {self.event} is {found}, not a number")
+        return JsonExact(*json_arguments(scope.events.c.properties, prop))
 
 
 def of_contact(

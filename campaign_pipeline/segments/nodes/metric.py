@@ -13,15 +13,12 @@ from typing import Any, Literal, Self
 import sqlalchemy as sa
 from pydantic import model_validator
 
-from campaign_pipeline.segments.catalogue import Kind
 from campaign_pipeline.segments.dialect import (
     EXACT,
-    JsonExact,
     Microseconds,
     Millionths,
     Rounded,
     WholeQuotient,
-    json_arguments,
 )
 from campaign_pipeline.segments.moments import Duration, length
 from campaign_pipeline.segments.nodes.events import EventFilter
@@ -85,7 +82,7 @@ class Metric(EventFilter, Window):
             return Rounded(Millionths(count) * _whole(share.numerator), _whole(share.denominator)), None
         for name in ("sum", "avg", "min", "max"):
             if prop := getattr(self, name):
-                found = number(self, prop, scope)
+                found = self.number(prop, scope)
                 average = Rounded(sa.func.sum(Millionths(found)), sa.func.count(found))
                 return average if name == "avg" else getattr(sa.func, name)(found), sa.func.count(found) > 0
         return count, None
@@ -99,15 +96,6 @@ def counted(events: EventFilter, window: Window, scope: Scope) -> list[sa.Column
     everyone = scope.contacts.alias("everyone")
     is_contact = scope.events.c.contact_id.in_(sa.select(everyone.c[scope.actor.name]))
     return [*events.matching(scope), *inside(scope.events.c.occurred_at, window.window(scope)), is_contact]
-
-
-def number(events: EventFilter, prop: str, scope: Scope) -> sa.ColumnElement[Any]:
-    """The property as EXACT; NULL where it is no number. ValueError if it never is one."""
-    kinds = scope.catalogue.property(events.event, prop)
-    if Kind.NUMBER not in kinds:
-        found = ", ".join(sorted(kinds)) or "never set"
-        raise ValueError(f"property {prop!r} of {events.event} is {found}, not a number")
-    return JsonExact(*json_arguments(scope.events.c.properties, prop))
 
 
 def _microseconds(time: timedelta) -> int:

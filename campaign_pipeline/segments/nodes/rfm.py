@@ -9,7 +9,7 @@ from campaign_pipeline.segments.dialect import EXACT, WholeQuotient
 from campaign_pipeline.segments.nodes.events import EventFilter
 from campaign_pipeline.segments.nodes.leaf import Leaf
 from campaign_pipeline.segments.nodes.measured import of_contact
-from campaign_pipeline.segments.nodes.metric import counted, number
+from campaign_pipeline.segments.nodes.metric import counted
 from campaign_pipeline.segments.nodes.window import Window
 from campaign_pipeline.segments.scope import Scope
 from campaign_pipeline.segments.thresholds import Threshold
@@ -76,7 +76,7 @@ class Rfm(EventFilter, Window, Leaf):
             "frequency": sa.func.count(),
         }
         if self.amount is not None:
-            total = sa.func.sum(number(self, self.amount, scope))
+            total = sa.func.sum(self.number(self.amount, scope))
             values["monetary"] = sa.func.coalesce(total, sa.literal(0, EXACT))
         columns = [value.label(part) for part, value in values.items()]
         actor = events.contact_id
