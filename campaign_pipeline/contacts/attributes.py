@@ -19,10 +19,6 @@ from campaign_pipeline.contacts.values import TIME, ValueType, typed
 from campaign_pipeline.core.database import insert_new
 from campaign_pipeline.core.errors import InvalidInput, NotFound
 from campaign_pipeline.core.tables import attributes, contacts
-from campaign_pipeline.core.words import Channel
-
-RESERVED = CORE_FIELDS | {f"reachable_{channel}" for channel in Channel} | {"updated_at", "lists", "tags"}
-"""The contact snapshot's own columns: no attribute can have their names."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _WIDER = {(ValueType.INTEGER, ValueType.NUMBER)}
@@ -41,7 +37,7 @@ def check_attribute(name: str) -> str:
             f"attribute name {name!r} is not usable",
             "Use lower-case letters, digits and _, starting with a letter, at most 64 characters.",
         )
-    if name in RESERVED:
+    if name in CORE_FIELDS:
         raise InvalidInput(
             f"attribute name {name!r} is a field that every contact has", "Give the attribute another name."
         )

@@ -14,7 +14,8 @@ from campaign_pipeline.core.words import Channel
 TEXT_FIELDS = ("first_name", "last_name")
 CORE_FIELDS = frozenset(
     {"contact_id", "external_id", "email", "phone", *TEXT_FIELDS, "locale", "country", "timezone", "created_at"}
-    | {f"consent_{channel}" for channel in Channel}
+    | {f"{what}_{channel}" for what in ("consent", "reachable") for channel in Channel}
+    | {"lists", "tags", "updated_at"}
 )
 """The contact snapshot's own columns: no attribute can have their names."""
 
