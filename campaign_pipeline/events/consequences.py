@@ -7,10 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 
+import polars as pl
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from campaign_pipeline.contacts.consent import MARKETING, record_consent
-from campaign_pipeline.contacts.suppression import ADDRESS_OF, Suppression, comparable, lift, suppress
+from campaign_pipeline.contacts.suppression import ADDRESS_OF, Suppression, comparable, erased_among, lift, suppress
 from campaign_pipeline.core.tables import campaign_versions, consents, contacts, runs, suppressions
 from campaign_pipeline.core.words import Channel, ConsentState, SuppressionReason
 from campaign_pipeline.events.attribution import MessageKey, Recipient
@@ -33,24 +35,28 @@ def apply_consequences(
     recipients: Mapping[MessageKey, Recipient],
     at: datetime,
     soft_bounce: timedelta,
+    secret: SecretStr,
 ) -> tuple[int, list[Event]]:
     """(suppressions that were new, events whose address is nowhere to be found). `at`: when this is recorded.
 
-    `soft_bounce`: for how long one suppresses, from when it happened; none at all: it does not.
+    `soft_bounce`: for how long one suppresses, from when it happened; none at all: it does not. An address that was
+    erased (known by its hash with `secret`) is suppressed on every channel, and is not written down again.
     """
     due = {event.event_id: event for event in events if event.lifts or event.suppress}
     if not soft_bounce:
         due = {key: event for key, event in due.items() if event.suppress is not SuppressionReason.SOFT_BOUNCE}
     purposes = _purposes(connection, {event.run_id for event in due.values()})
     known = _known_sources(connection, list(due))
+    addresses = {event.event_id: _address(event, recipients) for event in due.values()}
+    erased = set(erased_among(connection, pl.Series(addresses.values(), dtype=pl.String), secret)["address"])
     entries: list[tuple[bool, Suppression]] = []
     homeless: list[Event] = []
     for event_id, event in sorted(due.items(), key=lambda item: item[1].received_at):
         recipient = recipients.get((event.run_id, event.message_id))
-        address = recipient.address if recipient else comparable(event.channel, event.address)
+        address = addresses[event_id]
         if not address:
             homeless.append(event)
-        elif event_id not in known:
+        elif event_id not in known and address not in erased:
             reason = event.suppress or SuppressionReason.OPTED_OUT
             ends = event.occurred_at + soft_bounce if reason is SuppressionReason.SOFT_BOUNCE else None
             entry = Suppression(event.channel, address, reason, event_id, at, expires_at=ends)
@@ -66,6 +72,11 @@ def apply_consequences(
         else:
             new += suppress(connection, rows)
     return new, homeless
+
+
+def _address(event: Event, recipients: Mapping[MessageKey, Recipient]) -> str:
+    recipient = recipients.get((event.run_id, event.message_id))
+    return recipient.address if recipient else comparable(event.channel, event.address)
 
 
 def _record_consent(connection: sa.Connection, contact_id: str, event: Event, purposes: Collection[str]) -> None:

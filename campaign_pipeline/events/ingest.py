@@ -66,7 +66,9 @@ def _take_in(engine: sa.Engine, lake: Lake, settings: Settings, batch: Batch, re
         if events:
             lake.write(events_frame, "received_events", batch.partition)
         soft_bounce = timedelta(days=settings.soft_bounce_days)
-        suppressed, homeless = apply_consequences(connection, events, recipients, now, soft_bounce)
+        suppressed, homeless = apply_consequences(
+            connection, events, recipients, now, soft_bounce, settings.link_secret
+        )
         confirmed = apply_confirmations(connection, batch.records)
         rejected = [*batch.rejections, *rejections, *(_homeless(batch, event) for event in homeless)]
         set_aside(settings.inbox_dir, batch, rejected)

@@ -25,7 +25,7 @@ from payloads import (
 
 from campaign_pipeline.contacts.consent import current_consent, record_consent
 from campaign_pipeline.contacts.opt_in import ask_consent
-from campaign_pipeline.contacts.suppression import active_suppressions
+from campaign_pipeline.contacts.suppression import active_suppressions, suppress_erased, suppressed_among
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.ids import message_id
 from campaign_pipeline.core.lake import Lake
@@ -158,6 +158,19 @@ def test_no_days_for_soft_bounces_means_that_they_do_not_suppress(
     receive_requests(sendgrid_post(sendgrid_item("bounce", type="blocked")))
     assert receive(engine, lake, settings.model_copy(update={"soft_bounce_days": 0})).suppressed == 0
     assert suppressed(engine, Channel.EMAIL, NOW) == []
+
+
+def test_a_late_event_of_an_erased_address_does_not_write_it_down_again(
+    engine: sa.Engine, lake: Lake, settings: Settings, receive_requests: Any
+) -> None:
+    with writing(engine) as connection:
+        suppress_erased(connection, [(Channel.EMAIL, ANN_EMAIL)], settings.link_secret, NOW)
+    receive_requests(sendgrid_post(sendgrid_item("bounce", email=ANN_EMAIL)))
+    assert receive(engine, lake, settings).suppressed == 0
+    with reading(engine) as connection:
+        assert ANN_EMAIL not in connection.execute(sa.select(suppressions.c.address)).scalars().all()
+        held = suppressed_among(connection, Channel.EMAIL, pl.Series([ANN_EMAIL]), at=NOW, secret=settings.link_secret)
+    assert held.rows() == [(ANN_EMAIL, "erased")]
 
 
 def test_our_own_link_suppresses_the_address_of_the_message_on_its_channel(
