@@ -19,6 +19,8 @@ from campaign_pipeline.core.errors import InvalidInput
 
 DELIMITERS = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 NO_QUOTES = "none"
+LONGEST_CELL = 131_072
+"""Characters; a longer one is a sign of a quote that never closes."""
 _SINGLE_BYTE = ("iso8859", "cp", "latin", "mac")
 
 
@@ -74,6 +76,7 @@ def _records(lines: Lines, form: _Form) -> Iterator[Record]:
                 yield lines.number, cells, line
             lines.record.clear()
         return
+    csv.field_size_limit(LONGEST_CELL)  # the limit is one for the whole process: another part may have changed it
     quoting = csv.QUOTE_NONE if form.quote is None else csv.QUOTE_MINIMAL
     reader = csv.reader(
         lines, delimiter=form.delimiter, quotechar=form.quote, escapechar=form.escape, quoting=quoting, strict=True

@@ -55,9 +55,12 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _rows(path: Path) -> list[list[str]]:
-    csv.field_size_limit(LONGEST_ROW)
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file))
+    before = csv.field_size_limit(LONGEST_ROW)  # that of the whole process: imports go by it, too
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.reader(file))
+    finally:
+        csv.field_size_limit(before)
 
 
 def _is_about(text: str, person: Person) -> bool:
