@@ -7,8 +7,9 @@ address, suppression, consent, one contact an address; then the holdout; then th
 import numpy as np
 import polars as pl
 
-from campaign_pipeline.campaigns.assignment import bucket_ranges, buckets, choose_variants
+from campaign_pipeline.campaigns.assignment import bucket_ranges, choose_variants
 from campaign_pipeline.campaigns.store import Run
+from campaign_pipeline.core.hashing import buckets
 from campaign_pipeline.core.words import AudienceStatus, Channel
 
 ADDRESS_COLUMN = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WHATSAPP: "phone"}

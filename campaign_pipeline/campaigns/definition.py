@@ -166,6 +166,9 @@ class Campaign(Definition):
         timedelta(days=2), description="How long after the run's time the result decides: looking earlier cries wolf."
     )
     send_before: Duration | None = Field(None, description="How long after the run's time a message may still go out.")
+    snapshot_max_age: Duration | None = Field(
+        None, description="How old the contacts may be from which the audience is frozen; absent: any age."
+    )
     on_doubt: Literal["never_duplicate", "never_lose"] = "never_duplicate"
     # Both are not stored where they are as they were before there were such fields: no version changes by them.
     utm: Annotated[Utm | None, BeforeValidator(_switch)] = Field(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -13,7 +13,7 @@ from campaign_pipeline.core.words import AudienceStatus
 
 @dataclass(frozen=True)
 class Gate:
-    """The answer of one check: `found` is the number of contacts (or messages) that break it."""
+    """The answer of one check: `found` is the number of contacts (or messages, or snapshots) that break it."""
 
     name: str
     passed: bool
@@ -48,6 +48,27 @@ def audience_gates(
         _none("before_the_deadline", too_late, "planned messages are past the campaign's send_before", final),
         Gate("audience_not_empty", planned.height > 0, False, planned.height, f"{planned.height} contacts are planned"),
     ]
+
+
+def snapshot_gate(run: Run, age: timedelta | None, *, planned: bool) -> Gate:
+    """Whether the contacts that the audience was frozen from are as fresh as the campaign demands.
+
+    `age`: how long ago their snapshot was taken; None: nobody knows. `planned`: the messages are, so that the demand
+    was met when it mattered.
+    """
+    limit = run.campaign.snapshot_max_age
+    if limit is None:
+        return Gate("snapshot_fresh", True, True, 0, "the campaign demands no freshness of its contacts")
+    known = "at an unknown time" if age is None else f"{_hours(age)} ago"
+    said = f"the audience comes from contacts as they were {known}; snapshot_max_age is {_hours(limit)}"
+    if planned or (age is not None and age <= limit):
+        return Gate("snapshot_fresh", True, True, 0, said)
+    advice = "materialise contact_snapshot, segment_members and audience of this run again"
+    return Gate("snapshot_fresh", False, True, 1, f"{said}: {advice}")
+
+
+def _hours(length: timedelta) -> str:
+    return f"{length / timedelta(hours=1):.4g} h"
 
 
 def _none(name: str, found: int, what: str, left_to_claim: bool = False) -> Gate:

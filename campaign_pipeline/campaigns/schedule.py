@@ -68,5 +68,5 @@ def _applied(connection: sa.Connection, campaign: str) -> Applied:
     versions = campaign_versions
     query = sa.select(versions).where(versions.c.campaign == campaign).order_by(versions.c.version)
     rows = connection.execute(query).all()
-    said_now = [row.applied_at for row in rows if row.definition["schedule"] == "now"]
+    said_now = [row.applied_at for row in rows if row.definition.get("schedule") == "now"]
     return Applied(rows[-1].applied_at, said_now[0] if said_now else None)

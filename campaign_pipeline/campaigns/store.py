@@ -36,7 +36,8 @@ class Run:
 
 def apply_campaign(connection: sa.Connection, campaign: Campaign, at: datetime) -> Change:
     """Keep the definition as a version, if it is new or changed; a schedule makes it scheduled."""
-    definition = campaign.model_dump(mode="json")
+    # Without what is not given: a field that a later version of the product adds makes no new version of the campaign.
+    definition = campaign.model_dump(mode="json", exclude_none=True)
     change, applied = apply_version(connection, campaign_versions, campaign.campaign, definition, at)
     resting = RunState.SCHEDULED if campaign.schedule else RunState.DRAFT
     if change == "new":

@@ -8,12 +8,16 @@ from campaign_pipeline.cli import (
     content,
     data,
     experiments,
+    labels,
     messages,
+    people,
+    privacy,
     results,
     runs,
     segments,
     servers,
     setup,
+    suppressions,
     templates,
 )
 from campaign_pipeline.cli.output import show_error
@@ -29,7 +33,12 @@ app = typer.Typer(
 )
 for group in (setup, runs, results, servers):
     group.register(app)
+privacy.register(data.contacts)
 app.add_typer(data.contacts, name="contacts")
+app.add_typer(people.attributes, name="attributes")
+app.add_typer(labels.lists, name="lists")
+app.add_typer(labels.tags, name="tags")
+app.add_typer(suppressions.suppressions, name="suppressions")
 app.add_typer(data.events, name="events")
 app.add_typer(segments.segments, name="segments")
 app.add_typer(templates.templates, name="templates")

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, TextIO
@@ -49,6 +50,8 @@ def _plain(value: object) -> object:
             return value.value
         case Path():
             return str(value)
+        case Decimal():
+            return int(value) if value == int(value) else float(value)
         case _:
             raise TypeError(f"{type(value).__name__} has no JSON form")
 

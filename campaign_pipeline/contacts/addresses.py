@@ -10,6 +10,7 @@ import phonenumbers
 import polars as pl
 from email_validator import EmailNotValidError, validate_email
 
+from campaign_pipeline.contacts.phones import normalise_phone
 from campaign_pipeline.core.errors import InvalidInput
 
 
@@ -44,7 +45,9 @@ def _validated(address: str) -> str | None:
     # switch for .test only (test_environment), so that .invalid is checked under its name.
     reserved = address[:-8] + ".test" if address.lower().endswith(".invalid") else address
     try:
-        found = validate_email(reserved, check_deliverability=False, allow_smtputf8=False, test_environment=True)
+        found = validate_email(
+            reserved, check_deliverability=False, allow_smtputf8=False, test_environment=True, strict=True
+        )
     except EmailNotValidError:
         return None
     normalised = found.ascii_email
@@ -53,22 +56,6 @@ def _validated(address: str) -> str | None:
     if reserved is not address:
         normalised = normalised[: -len(".test")] + ".invalid"
     return normalised.lower()
-
-
-def normalise_phone(raw: str, region: str) -> str | None:
-    """`raw` as E.164 (`+12125550123`), or None; `region` (ISO 3166-1) is that of numbers without a country code.
-
-    "Possible" (length and country code fit) is asked for, not "valid": the ranges that regulators reserve for fiction,
-    such as +44 7700 900xxx, are not valid by design, and new ranges open faster than the library's tables are updated.
-    A number that is possible only within its own area lacks the area code and cannot be dialled: None.
-    """
-    try:
-        number = phonenumbers.parse(raw, region)
-    except phonenumbers.NumberParseException:
-        return None
-    if phonenumbers.is_possible_number_with_reason(number) != phonenumbers.ValidationResult.IS_POSSIBLE:
-        return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def normalise_emails(raw: pl.Series) -> pl.Series:

@@ -5,15 +5,23 @@ from pathlib import Path
 import polars as pl
 import sqlalchemy as sa
 
-from campaign_pipeline.contacts.csv_source import LINE, Table, read_table
-from campaign_pipeline.contacts.imports import ImportResult, find_import, import_id, one_at_a_time, record_import
-from campaign_pipeline.contacts.incoming import reject_rows
+from campaign_pipeline.contacts.imports import (
+    ImportResult,
+    find_import,
+    first_rejects,
+    import_id,
+    one_at_a_time,
+    record_import,
+)
 from campaign_pipeline.contacts.mapping import EventMapping
 from campaign_pipeline.contacts.queries import frame_for_keys
 from campaign_pipeline.contacts.rejects import write_rejects
-from campaign_pipeline.contacts.values import TIME, clean, contact_ids, infer_type, moments, typed
+from campaign_pipeline.contacts.sources import Source, as_source
+from campaign_pipeline.contacts.sources.table import LINE, Table
+from campaign_pipeline.contacts.values import TIME, ValueType, clean, contact_ids, infer_type, moments, typed
 from campaign_pipeline.core.clock import Clock
 from campaign_pipeline.core.database import reading, writing
+from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.core.ids import digest
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.tables import contacts
@@ -32,61 +40,82 @@ SCHEMA = {
 def import_events(
     engine: sa.Engine,
     lake: Lake,
-    file: Path,
+    source: Path | Source,
     mapping: EventMapping,
     *,
     clock: Clock,
     rejects_path: Path,
-    delimiter: str = ",",
-    encoding: str = "utf-8",
+    dry_run: bool = False,
 ) -> ImportResult:
-    """Take in the events of `file` as `behaviour/<import_id>`, sorted by occurred_at.
+    """Take in the events of `source` as `behaviour/<import_id>`, sorted by occurred_at.
 
     Rejected are rows without contact, event name, time or (if mapped) id, with a property that is not of its given
-    type, or with the id of another event of the file. Events of contacts that are not imported (yet) are kept; the
-    warning `unknown_contacts` counts those contacts. With an id, an event of the same name and id that is in the file
+    type, or with the id of another event of the source. Events of contacts that are not imported (yet) are kept; the
+    warning `unknown_contacts` counts those contacts. With an id, an event of the same name and id that is in the source
     or the lake already is `repeated`; without, rows equal to the letter are events of their own.
-    The same file with the same mapping again, under whatever name, adds nothing.
+    The same rows with the same mapping again, under whatever name, add nothing. `dry_run`: the same result, and nothing
+    is written. InvalidInput: a database's rows have no order, so that they need an id.
     """
-    identity = import_id("events", file, mapping, delimiter, encoding)
+    given = as_source(source)
+    if mapping.id is None and not given.ordered:
+        raise InvalidInput(
+            f"{given.name}: rows of a database have no order, so that events are known by an id only",
+            "Map the column that tells one event from another: id=column.",
+        )
+    identity = import_id("events", given, mapping)
     with reading(engine) as connection:
         if done := find_import(connection, identity):
             return done
-    table = read_table(file, delimiter=delimiter, encoding=encoding)
-    events, reasons = _events(table, mapping, identity)
+    table = given.read()
+    events, reasons, types = _events(table, mapping, identity)
     distinct = events
     if mapping.id is not None:
         distinct, contradicting = _one_row_an_event(events)
         reasons |= contradicting
-    rejects = table.rejects + reject_rows(table, reasons, delimiter)
-    now = clock()
+    rejects = table.rejects + table.reject(reasons)
+
+    def result(connection: sa.Connection, new: pl.DataFrame, written: Path | None) -> ImportResult:
+        unknown = _unknown_contacts(connection, new["contact_id"])
+        return ImportResult(
+            identity,
+            read=table.read,
+            new=len(new),
+            repeated=table.read - len(rejects) - len(new),
+            rejected=len(rejects),
+            rejects_path=written,
+            dry_run=dry_run,
+            warnings=dict(table.warnings) | ({"unknown_contacts": unknown} if unknown else {}),
+            types=types,
+            first_rejects=first_rejects(rejects),
+        )
+
+    if dry_run:
+        with reading(engine) as connection:
+            return result(connection, _news(lake, distinct, mapping, identity), None)
     with writing(engine) as connection:
         one_at_a_time(connection)
         if done := find_import(connection, identity):
             return done
-        new = distinct if mapping.id is None else _not_in_lake(lake, distinct, identity)
-        unknown = _unknown_contacts(connection, new["contact_id"])
-        read = len(table.rows) + len(table.rejects)
-        result = ImportResult(
-            identity,
-            read=read,
-            new=len(new),
-            repeated=read - len(rejects) - len(new),
-            rejected=len(rejects),
-            rejects_path=write_rejects(rejects_path, rejects),
-            warnings={"unknown_contacts": unknown} if unknown else {},
-        )
-        record_import(connection, "events", file, result, now)
+        new = _news(lake, distinct, mapping, identity)
+        taken = result(connection, new, write_rejects(rejects_path, rejects))
+        record_import(connection, "events", given, taken, clock())
         # Before the commit: after a crash in between, importing again writes the same file once more.
         lake.write(new.sort("occurred_at", LINE).select(*SCHEMA), ASSET, identity)
-    return result
+    return taken
 
 
-def _events(table: Table, mapping: EventMapping, identity: str) -> tuple[pl.DataFrame, dict[int, str]]:
-    """(LINE and SCHEMA's columns of the good rows, the reason by line of the others)."""
+def _news(lake: Lake, events: pl.DataFrame, mapping: EventMapping, identity: str) -> pl.DataFrame:
+    return events if mapping.id is None else _not_in_lake(lake, events, identity)
+
+
+def _events(
+    table: Table, mapping: EventMapping, identity: str
+) -> tuple[pl.DataFrame, dict[int, str], dict[str, ValueType]]:
+    """(LINE and SCHEMA's columns of the good rows, the reason by line of the others, the properties' types)."""
     rows = table.rows
     chosen = mapping.property_columns(table.columns)
     properties: list[pl.Series] = []
+    types: dict[str, ValueType] = {}
     broken = [pl.Series([], dtype=pl.String).extend_constant(None, len(rows))]
 
     def require(good: pl.Series, reason: str) -> None:
@@ -106,7 +135,7 @@ def _events(table: Table, mapping: EventMapping, identity: str) -> tuple[pl.Data
         require(own_id.is_not_null(), "has no id")
     for name, column in chosen.items():
         text = clean(rows[column])
-        value_type = mapping.types.get(name) or infer_type(text)
+        types[name] = value_type = mapping.types.get(name) or table.types.get(column) or infer_type(text)
         value = typed(text, value_type, mapping.formats.get(name))
         require(text.is_null() | value.is_not_null(), f"{column} is not of type {value_type}")
         properties.append(value.rename(name))
@@ -128,7 +157,8 @@ def _events(table: Table, mapping: EventMapping, identity: str) -> tuple[pl.Data
         ids = [digest("event", identity, line) for line in good["own"]]
     else:
         ids = [digest("event", name, own) for name, own in good.select("event", "own").iter_rows()]
-    return good.with_columns(pl.Series("event_id", ids, dtype=pl.String)).select(LINE, *SCHEMA), reasons
+    events = good.with_columns(pl.Series("event_id", ids, dtype=pl.String)).select(LINE, *SCHEMA)
+    return events, reasons, types
 
 
 def _as_json(properties: list[pl.Series], rows: int) -> pl.Series:

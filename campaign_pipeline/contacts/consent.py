@@ -1,4 +1,16 @@
-"""Consent per contact, channel and purpose: an append-only history whose newest entry counts."""
+"""Consent per contact, channel and purpose: an append-only history whose newest entry counts.
+
+Each entry keeps its evidence, a JSON object. Whoever records says what it knows of:
+
+    said_at       when the contact said it (ISO 8601, UTC), where that is not when it was recorded
+    text_version  which wording the contact agreed to
+    form          URL or address of the form
+    ip            where the request came from
+    by            the operator who recorded it
+    confirms      the consent_id of the entry whose link was followed (double opt-in)
+    import, line  the import and the line of its file
+    event_id, run_id, message_id   the event, and the message that it answers
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,7 +19,9 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from campaign_pipeline.contacts.queries import KEYS, Query, frame_for_keys, stream_frame
+from campaign_pipeline.contacts.bulk import insert_frame
+from campaign_pipeline.contacts.queries import PIECE, Query, frame_for_keys, stream_frame
+from campaign_pipeline.core.progress import progress_of
 from campaign_pipeline.core.tables import consents
 from campaign_pipeline.core.words import Channel, ConsentState
 
@@ -25,11 +39,12 @@ def record_consent(
     at: datetime,
     purpose: str = MARKETING,
     evidence: Mapping[str, Any] | None = None,
-) -> None:
-    """Append what a contact said; `source` is where (import, form, reply ...), `evidence` is plain JSON."""
+) -> int:
+    """Append what a contact said; `source` is where (import, form, reply ...), `evidence` as above. Its consent_id."""
     row = {"contact_id": contact_id, "channel": channel.value, "purpose": purpose, "state": state.value}
     kept = {"source": source, "evidence": dict(evidence or {}), "recorded_at": at}
-    connection.execute(sa.insert(consents), row | kept)
+    statement = sa.insert(consents).values(row | kept).returning(consents.c.consent_id)
+    return connection.execute(statement).scalar_one()
 
 
 def current_consent(connection: sa.Connection, channel: Channel, purpose: str = MARKETING) -> pl.DataFrame:
@@ -37,44 +52,50 @@ def current_consent(connection: sa.Connection, channel: Channel, purpose: str = 
     return stream_frame(connection, _newest(purpose, channel=channel.value), _STATES)
 
 
-def record_changes(
-    connection: sa.Connection, said: pl.DataFrame, *, source: str, purpose: str, import_id: str, at: datetime
-) -> tuple[int, int]:
-    """Append what a file says of consent where that is news; (entries added, withdrawals kept).
+def consent_news(connection: sa.Connection, said: pl.DataFrame, source: str, purpose: str) -> tuple[pl.DataFrame, int]:
+    """(those rows of `said` that are news, number of withdrawals kept against it).
 
-    `said` (contact_id, channel, state, line), each contact and channel once. Nothing is added where the state is the
+    `said` (contact_id, channel, state, line), each contact and channel once. Nothing is news where the state is the
     current one, nor where `source` repeats what it said last: an export that still says "granted" after the contact
-    withdrew elsewhere gives no consent back. A source that never spoke of the contact cannot undo a withdrawal either.
+    withdrew elsewhere gives no consent back. A source that never spoke of the contact cannot undo a withdrawal either,
+    nor stand in for the confirmation of a consent that is pending.
     """
-    added = kept = 0
-    first = connection.execute(sa.select(consents.c.consent_id).limit(1)).first() is None
-    for piece in said.iter_slices(KEYS):
-        news, held = (piece, 0) if first else _news(connection, piece, source, purpose)
-        rows = [
-            {
-                "contact_id": contact_id,
-                "channel": channel,
-                "purpose": purpose,
-                "state": state,
-                "source": source,
-                "evidence": {"import": import_id, "line": line},
-                "recorded_at": at,
-            }
-            for contact_id, channel, state, line in news.select(*_STATES, "line").iter_rows()
-        ]
-        if rows:
-            connection.execute(sa.insert(consents), rows)
-        added, kept = added + len(rows), kept + held
-    return added, kept
+    if connection.execute(sa.select(consents.c.consent_id).limit(1)).first() is None:
+        return said, 0
+    pieces = [_news(connection, piece, source, purpose) for piece in said.iter_slices(PIECE)]
+    news = pl.concat([piece for piece, _ in pieces]) if pieces else said
+    return news, sum(held for _, held in pieces)
+
+
+def record_news(
+    connection: sa.Connection, news: pl.DataFrame, *, source: str, purpose: str, import_id: str, at: datetime
+) -> None:
+    """Append what consent_news found, with the import and the line as evidence."""
+    evidence = pl.struct(pl.lit(import_id).alias("import"), "line").struct.json_encode()
+    rows = news.select(
+        "contact_id",
+        "channel",
+        pl.lit(purpose).alias("purpose"),
+        "state",
+        pl.lit(source).alias("source"),
+        evidence.alias("evidence"),
+        pl.lit(at).alias("recorded_at"),
+    )
+    insert_frame(connection, consents, rows, progress_of("recording consent"))
 
 
 def _news(connection: sa.Connection, said: pl.DataFrame, source: str, purpose: str) -> tuple[pl.DataFrame, int]:
+    entered = sa.select(consents.c.contact_id, consents.c.channel, consents.c.state, consents.c.source)
+    entered = entered.where(consents.c.purpose == purpose).order_by(consents.c.recorded_at, consents.c.consent_id)
     contacts = said["contact_id"].unique(maintain_order=True)
-    for name, query in (("current", _newest(purpose)), ("before", _newest(purpose, source=source))):
-        states = frame_for_keys(connection, query, query.selected_columns.contact_id, contacts, _STATES)
-        said = said.join(states.rename({"state": name}), on=["contact_id", "channel"], how="left")
+    history = frame_for_keys(connection, entered, consents.c.contact_id, contacts, _STATES | {"source": pl.String})
+    for name, entries in (("current", history), ("before", history.filter(pl.col("source") == source))):
+        newest = entries.unique(["contact_id", "channel"], keep="last", maintain_order=True)
+        states = newest.select("contact_id", "channel", pl.col("state").alias(name))
+        said = said.join(states, on=["contact_id", "channel"], how="left", maintain_order="left")
     state, current, before = pl.col("state"), pl.col("current"), pl.col("before")
-    restores = (state == ConsentState.GRANTED.value) & current.eq_missing(pl.lit(ConsentState.WITHDRAWN.value))
+    not_given = (ConsentState.WITHDRAWN.value, ConsentState.PENDING.value)
+    restores = (state == ConsentState.GRANTED.value) & current.is_in(not_given).fill_null(value=False)
     repeats = before.eq_missing(state)
     news = said.filter(current.ne_missing(state) & ~repeats & ~(restores & before.is_null()))
     held = said.filter(restores & (repeats | before.is_null()))

@@ -1,16 +1,21 @@
 """Imports in general: what they are known by, what they tell, and that one runs at a time."""
 
-import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from campaign_pipeline.contacts.comparing import Change
 from campaign_pipeline.contacts.mapping import ContactMapping, EventMapping
-from campaign_pipeline.core.errors import InvalidInput
+from campaign_pipeline.contacts.rejects import Reject
+from campaign_pipeline.contacts.sources import Source
+from campaign_pipeline.contacts.values import ValueType
 from campaign_pipeline.core.ids import digest
 from campaign_pipeline.core.tables import imports
+
+REJECTS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,10 @@ class ImportResult:
     """Counts of rows: read = new + changed + unchanged + repeated + rejected (all 0 but `read` if already imported).
 
     `repeated`: rows that say again what another row of the file, or an event in the lake, says. `warnings`: what was
-    taken in with a part left out, by kind, such as {"invalid_email": 3}; these are not rejects.
+    taken in with a part left out, by kind, such as {"invalid_email": 3}; these are not rejects. `examples`: the first
+    lines of each kind. `fields`: by field, the number of known contacts in which it changes. `types`: of the attributes
+    or properties. `sample`: the first changes, with what the file says; `first_rejects`: (line, reason).
+    `dry_run`: nothing was written, and no file of rejects.
     """
 
     import_id: str
@@ -30,17 +38,23 @@ class ImportResult:
     rejected: int = 0
     rejects_path: Path | None = None
     already_imported: bool = False
+    dry_run: bool = False
     warnings: dict[str, int] = field(default_factory=dict[str, int])
+    examples: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    fields: dict[str, int] = field(default_factory=dict[str, int])
+    types: dict[str, ValueType] = field(default_factory=dict[str, ValueType])
+    sample: list[Change] = field(default_factory=list[Change])
+    first_rejects: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
 
 
-def import_id(kind: str, file: Path, mapping: ContactMapping | EventMapping, *how: str) -> str:
-    """A function of the file's bytes, its mapping and how it is read; not of its name."""
-    try:
-        with file.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise InvalidInput(f"{file} cannot be read: {error.strerror}") from None
-    return digest("import", kind, content, mapping.model_dump_json(), *how)
+def first_rejects(rejects: Sequence[Reject]) -> list[tuple[int, str]]:
+    """(line, reason) of the first few, by line."""
+    return [(reject.line, reject.reason) for reject in sorted(rejects)[:REJECTS_SHOWN]]
+
+
+def import_id(kind: str, source: Source, mapping: ContactMapping | EventMapping, *how: str) -> str:
+    """A function of what the source holds, its mapping and how it is read; not of its name."""
+    return digest("import", kind, source.content(), mapping.model_dump_json(), *source.settings(), *how)
 
 
 def find_import(connection: sa.Connection, identity: str) -> ImportResult | None:
@@ -56,12 +70,12 @@ def one_at_a_time(connection: sa.Connection) -> None:
         connection.execute(sa.text("LOCK TABLE imports IN SHARE ROW EXCLUSIVE MODE"))
 
 
-def record_import(connection: sa.Connection, kind: str, file: Path, result: ImportResult, at: datetime) -> None:
+def record_import(connection: sa.Connection, kind: str, source: Source, result: ImportResult, at: datetime) -> None:
     connection.execute(
         sa.insert(imports).values(
             import_id=result.import_id,
             kind=kind,
-            source=file.name,
+            source=source.name,
             rows_read=result.read,
             rows_accepted=result.read - result.rejected,
             rows_rejected=result.rejected,

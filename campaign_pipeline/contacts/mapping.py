@@ -14,12 +14,14 @@ from campaign_pipeline.core.words import Channel
 TEXT_FIELDS = ("first_name", "last_name")
 CORE_FIELDS = frozenset(
     {"contact_id", "external_id", "email", "phone", *TEXT_FIELDS, "locale", "country", "timezone", "created_at"}
-    | {f"consent_{channel}" for channel in Channel}
+    | {f"{what}_{channel}" for what in ("consent", "reachable") for channel in Channel}
+    | {"lists", "tags", "updated_at"}
 )
 """The contact snapshot's own columns: no attribute can have their names."""
 
 _ATTRIBUTE = re.compile(r"[a-z][a-z0-9_]*")
-_STATES = ("granted", "withdrawn")
+CONSENT_STATES = ("granted", "withdrawn")
+"""What a consent mapping may say instead of a column: it holds for all rows."""
 
 Columns = dict[str, str] | Literal["rest"]
 """{name: column}, or `rest`: every column that is mapped to nothing else, under its name as a slug."""
@@ -40,7 +42,7 @@ class ConsentMapping(Definition):
         return {channel: rule for channel, rule in said.items() if rule is not None}
 
     def columns(self) -> list[str]:
-        return [rule for rule in self.channels().values() if rule not in _STATES]
+        return [rule for rule in self.channels().values() if rule not in CONSENT_STATES]
 
 
 class ContactMapping(Definition):

@@ -1,10 +1,11 @@
 """Reading many rows of the operational database into frames, in bounded pieces."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 Query = sa.Select[*tuple[Any, ...]]
 """A SELECT of any columns."""
@@ -17,8 +18,14 @@ KEYS = 10_000
 def stream_frame(connection: sa.Connection, query: Query, schema: Mapping[str, Any]) -> pl.DataFrame:
     """The query's rows with exactly `schema`; only PIECE rows at a time are held as Python objects."""
     found = connection.execute(query, execution_options={"yield_per": PIECE})
-    pieces = [pl.DataFrame([tuple(row) for row in piece], dict(schema), orient="row") for piece in found.partitions()]
+    pieces = [_frame(rows, schema) for rows in found.partitions()]
     return pl.concat(pieces) if pieces else pl.DataFrame(schema=dict(schema))
+
+
+def _frame(rows: Sequence[sa.Row[*tuple[Any, ...]]], schema: Mapping[str, Any]) -> pl.DataFrame:
+    columns = zip(*rows, strict=True)  # a third of the time of handing over rows
+    named = zip(schema.items(), columns, strict=True)
+    return pl.DataFrame([pl.Series(name, values, dtype=kind) for (name, kind), values in named])
 
 
 def frame_for_keys(
@@ -30,7 +37,14 @@ def frame_for_keys(
 ) -> pl.DataFrame:
     """The query's rows whose `key` is one of `keys` (each given once), with exactly `schema`."""
     pieces = [
-        stream_frame(connection, query.where(key.in_(keys.slice(start, KEYS).to_list())), schema)
+        stream_frame(connection, query.where(_among(connection, key, keys.slice(start, KEYS).to_list())), schema)
         for start in range(0, len(keys), KEYS)
     ]
     return pl.concat(pieces) if pieces else pl.DataFrame(schema=dict(schema))
+
+
+def _among(connection: sa.Connection, key: sa.ColumnElement[Any], values: list[Any]) -> sa.ColumnElement[bool]:
+    """`key` is one of `values`: one parameter on PostgreSQL, where thousands of them are slow to parse."""
+    if connection.dialect.name == "postgresql":
+        return key == sa.any_(sa.bindparam(None, values, postgresql.ARRAY(key.type), unique=True))
+    return key.in_(values)

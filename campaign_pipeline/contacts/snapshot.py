@@ -1,51 +1,138 @@
-"""The contact snapshot: contacts, their consent and their attributes in one Parquet file, which segments read."""
+"""The contact snapshot: contacts, whom consent and suppression let us reach, their lists, tags and attributes, in one
+Parquet file, which segments read.
 
-from functools import reduce
-from typing import Any
+Taken again, only what changed is read. Whatever way changes came and in whatever order they were committed:
 
-import orjson
+- Contacts: id and `updated_at` of all are compared with the last snapshot's. A contact is read again if they differ,
+  or if it was stamped at the last snapshot's moment or after it (a clock that stands, or was put back). Comparing is
+  what makes it safe: a long transaction stamps its rows when it begins, so that a high-water mark would pass them by.
+- Lists and tags: with the contact, whose `updated_at` every change of them touches.
+- Consent: entries after the highest `consent_id` that was seen, as long as there are as many before it as there were;
+  else (entries committed out of order, or erased) all of them.
+- Suppressions, which also end by themselves: all.
+
+The whole is read if that is less work, or if the marker or the catalogue of attributes does not fit, or an attribute
+is not in the catalogue: its type is a matter of all its values. The result is always that of reading the whole.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
 import polars as pl
 import sqlalchemy as sa
+from pydantic import SecretStr
 
-from campaign_pipeline.contacts.consent import current_consent
-from campaign_pipeline.contacts.queries import PIECE
-from campaign_pipeline.contacts.values import TIME
+from campaign_pipeline.contacts.attributes import known_attributes
+from campaign_pipeline.contacts.snapshot_marker import ASSET, FORMAT, Marker, read_marker, snapshot_age
+from campaign_pipeline.contacts.snapshot_read import (
+    FIELDS,
+    Rows,
+    consented_since,
+    consents_up_to,
+    granted,
+    memberships,
+    read_rows,
+    versions,
+)
+from campaign_pipeline.contacts.suppression import active_suppressions, erased_among
+from campaign_pipeline.contacts.values import ValueType
+from campaign_pipeline.core.clock import utc_now
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.core.tables import contacts
-from campaign_pipeline.core.words import Channel, ConsentState
+from campaign_pipeline.core.words import Channel
 
-ASSET = "contact_snapshot"
-FIELDS = {
-    "contact_id": pl.String,
-    "external_id": pl.String,
-    "email": pl.String,
-    "phone": pl.String,
-    "first_name": pl.String,
-    "last_name": pl.String,
-    "locale": pl.String,
-    "country": pl.String,
-    "timezone": pl.String,
-    "created_at": TIME,
+__all__ = [
+    "ASSET",
+    "DERIVED",
+    "FIELDS",
+    "Refreshed",
+    "read_snapshot",
+    "refresh_snapshot",
+    "snapshot_age",
+    "write_snapshot",
+]
+
+ADDRESS = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WHATSAPP: "phone"}
+CONSENT = [f"consent_{channel}" for channel in Channel]
+REACHABLE = [f"reachable_{channel}" for channel in Channel]
+DERIVED: dict[str, pl.DataType] = {
+    **dict.fromkeys([*CONSENT, *REACHABLE], pl.Boolean()),
+    "lists": pl.List(pl.String()),
+    "tags": pl.List(pl.String()),
 }
+"""The columns between FIELDS and the attributes."""
+
+MOST_CHANGED = 0.25
+"""The share of contacts above which reading them all is faster than reading the changed ones by their ids."""
+
+_RESERVED = frozenset({*FIELDS, *DERIVED})
 
 
-def write_snapshot(engine: sa.Engine, lake: Lake) -> pl.DataFrame:
+@dataclass(frozen=True)
+class Refreshed:
+    """A snapshot and how it came about.
+
+    `why_full`: why everything was read; empty if it was not. `read`: contacts that were read. `added`, `changed` (with
+    another `updated_at`), `removed`: contacts against the snapshot before. `misfits`: values that are not of their
+    attribute's declared type, by attribute, among the contacts that were read; they are null.
+    """
+
+    frame: pl.DataFrame
+    why_full: str
+    read: int
+    added: int
+    changed: int
+    removed: int
+    misfits: dict[str, int]
+
+
+class _ReadAll(Exception):
+    """The snapshot cannot, or need not, build on the last one; the message says why."""
+
+
+def write_snapshot(
+    engine: sa.Engine, lake: Lake, now: datetime | None = None, *, secret: SecretStr | None = None
+) -> pl.DataFrame:
     """Write the contacts of now as `contact_snapshot`, sorted by contact_id, and return them.
 
-    Columns: FIELDS; consent_<channel> (Boolean: the newest marketing consent is granted); then, sorted by name, one
-    column an attribute, as Boolean, Int64, Float64 (also if some are integers) or String (also if types are mixed).
+    Columns: FIELDS; DERIVED: consent_<channel> (the newest marketing consent is granted), reachable_<channel> (that,
+    and a valid address that is not suppressed), lists and tags (sorted, never null); then, sorted by name, one column
+    an attribute, as its declared type says, or as its values say (see snapshot_attributes).
+    `secret`: the key of erased addresses' hashes; without it these count as reachable, until the freeze finds them.
     """
+    return refresh_snapshot(engine, lake, now, secret=secret).frame
+
+
+def refresh_snapshot(
+    engine: sa.Engine,
+    lake: Lake,
+    now: datetime | None = None,
+    *,
+    secret: SecretStr | None = None,
+    full: bool = False,
+) -> Refreshed:
+    """As write_snapshot, with how it came about. `now` is the snapshot's time; `full`: read everything in any case."""
+    now = now or utc_now()
+    marker = read_marker(lake)
+    last = lake.read(ASSET) if marker else None
     with reading(engine) as connection:
-        snapshot = _contacts(connection).sort("contact_id")
-        for channel in Channel:
-            granted = current_consent(connection, channel).filter(pl.col("state") == ConsentState.GRANTED.value)
-            has = pl.col("contact_id").is_in(granted["contact_id"].implode())
-            snapshot = snapshot.with_columns(has.alias(f"consent_{channel}"))
-    attributes = sorted(set(snapshot.columns) - set(FIELDS) - {f"consent_{channel}" for channel in Channel})
-    snapshot = snapshot.select(*FIELDS, *(f"consent_{channel}" for channel in Channel), *attributes)
-    lake.write(snapshot, ASSET)
-    return snapshot
+        declared = known_attributes(connection)
+        seen = consents_up_to(connection)  # before anything else: what is entered meanwhile is read again next time
+        why_full = "asked for" if full else ""
+        try:
+            if full or last is None or marker is None:
+                raise _ReadAll("asked for" if full else "there is no snapshot to build on")
+            rows, kept = _changes(connection, last, marker, declared)
+        except _ReadAll as reason:
+            rows, kept, why_full = _rows(connection, declared), None, str(reason)
+        frame = rows.frame if kept is None else pl.concat([kept, rows.frame])
+        frame = _with_reach(connection, frame.sort("contact_id"), now, secret)
+    attributes = sorted(set(frame.columns) - _RESERVED)
+    frame = frame.select(*FIELDS, *DERIVED, *attributes)
+    marker = Marker(taken_at=now, incremental=not rows.undeclared, attributes=declared, consents=seen)
+    lake.write(frame, ASSET, metadata=marker.metadata())
+    added, changed, removed = _difference(last, frame)
+    return Refreshed(frame, why_full, rows.frame.height, added, changed, removed, rows.misfits)
 
 
 def read_snapshot(lake: Lake) -> pl.DataFrame:
@@ -53,56 +140,64 @@ def read_snapshot(lake: Lake) -> pl.DataFrame:
     return lake.read(ASSET)
 
 
-def _contacts(connection: sa.Connection) -> pl.DataFrame:
-    """FIELDS and the attributes, typed over all contacts, read piece by piece."""
-    text = sa.cast(contacts.c.attributes, sa.Text).label("attributes")
-    query = sa.select(*(contacts.c[name] for name in FIELDS), text)
-    found = connection.execute(query, execution_options={"yield_per": PIECE})
-    pieces: list[pl.DataFrame] = []
-    for rows in found.partitions():
-        core = pl.DataFrame([tuple(row[:-1]) for row in rows], FIELDS, orient="row")
-        pieces.append(core.hstack(_attributes([row[-1] for row in rows])))
-    if not pieces:
-        return pl.DataFrame(schema=FIELDS)
-    types = reduce(_merge_types, (piece.drop(FIELDS).schema for piece in pieces), dict[str, pl.DataType]())
-    final = {name: pl.String() if dtype == pl.Null else dtype for name, dtype in types.items()}
-    cast = [
-        piece.cast({name: dtype for name, dtype in final.items() if name in piece.columns})  # pyright: ignore[reportArgumentType]
-        for piece in pieces
-    ]
-    return pl.concat(cast, how="diagonal")
+def _changes(
+    connection: sa.Connection, last: pl.DataFrame, marker: Marker, declared: dict[str, ValueType]
+) -> tuple[Rows, pl.DataFrame]:
+    """(the contacts to put in, read anew; the others of the last snapshot)."""
+    if marker.format != FORMAT or marker.attributes != declared:
+        raise _ReadAll("the columns or attributes are not those of the last snapshot")
+    if not marker.incremental:
+        raise _ReadAll("the last snapshot has attributes that are not declared, or contacts were erased from it")
+    last_consent, count = marker.consents
+    if consents_up_to(connection, last_consent)[1] != count:
+        raise _ReadAll("entries of consent were committed out of order, or erased")
+    now_there = versions(connection)
+    same = last.lazy().select("contact_id", "updated_at").filter(pl.col("updated_at") < marker.taken_at).collect()
+    again = now_there.join(same, on=["contact_id", "updated_at"], how="anti").get_column("contact_id")
+    said = consented_since(connection, last_consent)
+    ids = pl.concat([again, said.filter(said.is_in(now_there.get_column("contact_id").implode()))]).unique()
+    if len(ids) > MOST_CHANGED * last.height:
+        raise _ReadAll(f"{len(ids)} contacts changed, of {last.height}")
+    rows = _rows(connection, declared, ids)
+    kept = last.join(now_there, on="contact_id", how="semi").filter(~pl.col("contact_id").is_in(ids.implode()))
+    kept = kept.drop(REACHABLE)
+    if set(rows.frame.columns) != set(kept.columns):
+        raise _ReadAll(f"attributes are not declared: {', '.join(sorted(rows.undeclared))}")
+    return rows, kept.select(rows.frame.columns)
 
 
-def _attributes(texts: list[str]) -> list[pl.Series]:
-    """The JSON objects as columns, each typed over these rows (Null if there is no value)."""
-    objects: list[dict[str, Any]] = [orjson.loads(text) for text in texts]
-    names: dict[str, None] = {}
-    for item in objects:
-        names.update(dict.fromkeys(item))
-    return [_column(name, [item.get(name) for item in objects]) for name in names]
+def _rows(connection: sa.Connection, declared: dict[str, ValueType], ids: pl.Series | None = None) -> Rows:
+    """The contacts of `ids`, or all, with their consent, lists and tags."""
+    rows = read_rows(connection, declared, _RESERVED, ids)
+    grants = granted(connection, ids)
+    frame = rows.frame.join(memberships(connection, ids), on="contact_id", how="left")
+    consented = {
+        name: pl.col("contact_id").is_in(grants.filter(channel=channel).get_column("contact_id").implode())
+        for name, channel in zip(CONSENT, Channel, strict=True)
+    }
+    return replace(rows, frame=frame.with_columns(pl.col("lists", "tags").fill_null([]), **consented))
 
 
-def _column(name: str, values: list[Any]) -> pl.Series:
-    dtypes = {_TYPES.get(type(value), pl.String()) for value in values if value is not None}
-    dtype: pl.DataType = reduce(_wider, dtypes, pl.Null())
-    if dtype == pl.String:
-        values = [
-            value if value is None or isinstance(value, str) else orjson.dumps(value).decode() for value in values
-        ]
-    return pl.Series(name, values, dtype=dtype, strict=False)
+def _with_reach(
+    connection: sa.Connection, frame: pl.DataFrame, now: datetime, secret: SecretStr | None
+) -> pl.DataFrame:
+    erased = pl.Series(dtype=pl.String)
+    if secret is not None:
+        addresses = pl.concat([frame.get_column("email"), frame.get_column("phone")])
+        erased = erased_among(connection, addresses, secret).get_column("address")
+    for name, channel in zip(REACHABLE, Channel, strict=True):
+        suppressed = active_suppressions(connection, channel, at=now).get_column("address").append(erased)
+        address = pl.col(ADDRESS[channel])
+        may = pl.col(f"consent_{channel}") & address.is_not_null() & ~address.is_in(suppressed.implode())
+        frame = frame.with_columns(may.fill_null(value=False).alias(name))
+    return frame
 
 
-_TYPES: dict[type, pl.DataType] = {bool: pl.Boolean(), int: pl.Int64(), float: pl.Float64()}
-
-
-def _wider(one: pl.DataType, other: pl.DataType) -> pl.DataType:
-    """The type that holds the values of both."""
-    if one == other or other == pl.Null:
-        return one
-    if one == pl.Null:
-        return other
-    return pl.Float64() if {one, other} == {pl.Int64(), pl.Float64()} else pl.String()
-
-
-def _merge_types(types: dict[str, pl.DataType], more: pl.Schema) -> dict[str, pl.DataType]:
-    return types | {name: _wider(types.get(name, pl.Null()), dtype) for name, dtype in more.items()}
+def _difference(last: pl.DataFrame | None, frame: pl.DataFrame) -> tuple[int, int, int]:
+    """Contacts that are new, that have another `updated_at`, and that are gone."""
+    if last is None:
+        return frame.height, 0, 0
+    versions = ["contact_id", "updated_at"]
+    both = frame.join(last, on="contact_id", how="semi").height
+    same = frame.join(last, on=versions, how="semi").height if "updated_at" in last.columns else both
+    return frame.height - both, both - same, last.height - both

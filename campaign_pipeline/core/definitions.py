@@ -1,5 +1,6 @@
-"""Reading definition files: YAML into typed models, with errors that name file, line and field."""
+"""Reading definition files: YAML or JSON into typed models, with errors that name file, line and field."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any, TypeVar
@@ -57,9 +58,11 @@ def read_definition(file: Path, model: type[M]) -> M:
 
 
 def read_yaml(file: Path) -> tuple[Any, dict[Location, int]]:
-    """The file's data, and the line (from 1) of every key and item by its path."""
+    """The file's data, and the line (from 1) of every key and item by its path. A file named *.json is JSON."""
     try:
         text = file.read_text(encoding="utf-8")
+        if file.suffix == ".json":
+            return _read_json(file, text)
         loader = _Loader(text)
         root = loader.get_single_node()
         lines: dict[Location, int] = {}
@@ -76,6 +79,32 @@ def read_yaml(file: Path) -> tuple[Any, dict[Location, int]]:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "is not YAML"
         raise InvalidDefinition(file, mark.line + 1 if mark else 0, "", str(problem)) from None
+
+
+def _read_json(file: Path, text: str) -> tuple[Any, dict[Location, int]]:
+    """As `read_yaml`. YAML reads some of JSON in another way (1e3 as text, \\/ not at all), so it gives lines only."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise InvalidDefinition(file, 0, "", "a key is given twice in one object")
+        return found
+
+    def refused(constant: str) -> Any:
+        raise InvalidDefinition(file, 0, "", f"{constant} is not JSON")
+
+    lines: dict[Location, int] = {}
+    try:
+        json.loads(text)
+        # Tabs stand between tokens only: inside of strings JSON does not allow them.
+        root = _Loader(text.replace("\t", " ").replace("\\/", "//")).get_single_node()
+        if root is not None:
+            _walk(file, root, (), lines)
+    except json.JSONDecodeError as error:
+        raise InvalidDefinition(file, error.lineno, "", f"is not JSON: {error.msg}") from None
+    except yaml.YAMLError:
+        lines = {(): 1}
+    return json.loads(text, object_pairs_hook=once, parse_constant=refused), lines
 
 
 def _walk(file: Path, node: yaml.Node, at: Location, lines: dict[Location, int]) -> None:

@@ -24,13 +24,16 @@ class Lake:
     def exists(self, asset: str, partition: str = "all") -> bool:
         return self.path(asset, partition).exists()
 
-    def write(self, frame: pl.DataFrame, asset: str, partition: str = "all") -> Path:
+    def write(
+        self, frame: pl.DataFrame, asset: str, partition: str = "all", *, metadata: dict[str, str] | None = None
+    ) -> Path:
+        """Put `frame` in the partition's place; `metadata` goes with it in the same file (pl.read_parquet_metadata)."""
         path = self.path(asset, partition)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid4().hex}")
         try:
             with temporary.open("wb") as file:
-                frame.write_parquet(file, compression="zstd")
+                frame.write_parquet(file, compression="zstd", metadata=metadata)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.rename(path)

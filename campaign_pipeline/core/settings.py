@@ -77,7 +77,13 @@ class Settings(BaseSettings):
         "", description="Folder that images are copied to as well, such as that of a web server; empty: none."
     )
     media_max_bytes: int = Field(2_000_000, ge=1, description="The largest image that is taken.")
-    link_secret: SecretStr = Field(SANDBOX_SECRET, description="Key that signs unsubscribe links.")
+    link_secret: SecretStr = Field(SANDBOX_SECRET, description="Key that signs links, and hashes erased addresses.")
+    soft_bounce_days: float = Field(
+        3.0,
+        ge=0,
+        le=365,
+        description="Days for which a soft bounce suppresses the address; 0: not at all.",
+    )
     default_region: str = Field(
         "US",
         pattern="^[A-Z]{2}$",

@@ -17,6 +17,7 @@ class Channel(StrEnum):
 class ConsentState(StrEnum):
     """What a contact said about one channel and purpose; the newest entry counts."""
 
+    PENDING = "pending"  # asked for with double opt-in, not confirmed yet: must not be sent to
     GRANTED = "granted"
     WITHDRAWN = "withdrawn"
 
@@ -28,7 +29,18 @@ class SuppressionReason(StrEnum):
     OPTED_OUT = "opted_out"  # answered STOP, or the carrier reports an opt-out
     COMPLAINED = "complained"  # reported the message as spam
     HARD_BOUNCE = "hard_bounce"  # the address does not exist
+    SOFT_BOUNCE = "soft_bounce"  # the mailbox is full or the server is down: for some days only
     MANUAL = "manual"  # put there by an operator
+    ERASED = "erased"  # the contact asked to be forgotten; only a keyed hash of the address is kept
+
+
+class EvaluationCause(StrEnum):
+    """Why it was worked out anew who is in a segment."""
+
+    FIRST = "first"  # the first time: everybody entered, which fires no entry rule
+    SCHEDULED = "scheduled"  # time passed, or contacts and events changed
+    TOUCHED = "touched"  # new events of some contacts: only these were looked at
+    DEFINITION_CHANGED = "definition_changed"  # the rule changed, not the contacts: fires no entry rule
 
 
 class AudienceStatus(StrEnum):

@@ -1,6 +1,7 @@
 """How values are written for people, wherever they are shown."""
 
 from datetime import datetime
+from decimal import Decimal
 
 
 def written(value: object) -> str:
@@ -14,6 +15,8 @@ def written(value: object) -> str:
             return f"{value:,}"
         case float():
             return f"{value:.4g}"
+        case Decimal():
+            return f"{value.normalize():,f}"
         case datetime():
             return f"{value:%Y-%m-%d %H:%M} UTC"
         case _:

@@ -14,11 +14,10 @@ import dagster as dg
 from campaign_pipeline.campaigns.schedule import due_runs
 from campaign_pipeline.campaigns.store import request_run
 from campaign_pipeline.core.database import writing
-from campaign_pipeline.core.settings import load_settings
 from campaign_pipeline.defs.events import TOUCHED_DAYS, TOUCHED_RUNS
 from campaign_pipeline.defs.partitions import campaign_runs, days, run_day
+from campaign_pipeline.defs.resources import open_installation
 from campaign_pipeline.events.ingest import pending_bytes
-from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.runs import mark_failed, running_runs, waiting_runs
 
 EVERY_REPEAT_IS_WHOLE = {"dagster/retry_strategy": "ALL_STEPS"}
@@ -49,7 +48,28 @@ publish_results = _job(
     ["campaign_report", "warehouse"],
     description="The report of one run, and the warehouse.",
 )
-JOBS = [run_campaign, take_in_events, update_day, measure_run, compare_variants, publish_results]
+TOUCHED_ONLY = {"ops": {"segment_membership": {"config": {"touched_only": True}}}}
+evaluate_all_segments = _job(
+    "evaluate_segments",
+    ["contact_snapshot", "segment_features", "segment_membership"],
+    description="Who is in the segments now, of all contacts.",
+)
+follow_touched_contacts = _job(
+    "follow_touched_contacts",
+    ["contact_snapshot", "segment_membership"],
+    config=TOUCHED_ONLY,
+    description="Bring the segments up to date for contacts that changed or have new events.",
+)
+JOBS = [
+    run_campaign,
+    take_in_events,
+    update_day,
+    measure_run,
+    compare_variants,
+    publish_results,
+    evaluate_all_segments,
+    follow_touched_contacts,
+]
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -105,16 +125,10 @@ def follow_ups(job: str, partition: str | None, tags: Mapping[str, str]) -> list
     return []
 
 
-def _installation() -> Installation:
-    opened = Installation(load_settings())
-    opened.require_schema()
-    return opened
-
-
 @dg.sensor(jobs=[run_campaign], minimum_interval_seconds=10, default_status=dg.DefaultSensorStatus.RUNNING)
 def due_campaigns(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Start the runs that schedules ask for, those that somebody requested, and take up those that were left behind."""
-    installation = _installation()
+    installation = open_installation()
     with writing(installation.engine) as connection:
         now = installation.clock()
         for due in due_runs(connection, now):
@@ -142,7 +156,7 @@ def _under_way(instance: dg.DagsterInstance) -> set[str]:
 @dg.sensor(job=take_in_events, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
 def new_events(_context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Take in what the event receiver wrote to the inbox."""
-    installation = _installation()
+    installation = open_installation()
     position, pending = pending_bytes(installation.engine, installation.settings.inbox_dir)
     if not pending:
         return dg.SkipReason("The inbox holds nothing new.")
@@ -205,7 +219,7 @@ def failed_campaigns(context: dg.RunFailureSensorContext) -> None:
     """Mark the campaign's run as failed, with the reason, however its process ended."""
     partition = context.dagster_run.tags.get("dagster/partition")
     if partition:
-        mark_failed(_installation(), partition, context.failure_event.message or "its process ended")
+        mark_failed(open_installation(), partition, context.failure_event.message or "its process ended")
 
 
 SENSORS = [due_campaigns, new_events, touched_days, results_follow_events, failed_campaigns]

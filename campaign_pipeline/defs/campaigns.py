@@ -15,6 +15,7 @@ GATES = (
     "everybody_consented",
     "one_message_an_address",
     "before_the_deadline",
+    "snapshot_fresh",
     "audience_not_empty",
 )
 

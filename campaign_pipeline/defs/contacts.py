@@ -1,11 +1,14 @@
 """Contacts: the snapshot that segments and audiences are computed from, and what contacts did."""
 
+from time import perf_counter
+
 import dagster as dg
 import polars as pl
 
-from campaign_pipeline.contacts.snapshot import write_snapshot
+from campaign_pipeline.core.words import Channel
 from campaign_pipeline.defs.presentation import Materialised
 from campaign_pipeline.operations.installation import Installation
+from campaign_pipeline.operations.snapshot import take_snapshot
 
 behaviour_history = dg.AssetSpec(
     "behaviour_history",
@@ -17,18 +20,28 @@ behaviour_history = dg.AssetSpec(
 
 @dg.asset(group_name="contacts", kinds={"polars", "parquet"}, owners=["team:data"])
 def contact_snapshot(installation: dg.ResourceParam[Installation]) -> Materialised:
-    """All contacts as they are now, one typed column an attribute, with the consent that holds now."""
-    snapshot = write_snapshot(installation.engine, installation.lake)
-    reachable = {
-        f"{channel}_consented": int(snapshot.get_column(f"consent_{channel}").sum())
-        for channel in ("email", "sms", "whatsapp")
-    }
+    """All contacts as they are now: whom we may reach, their lists and tags, one typed column an attribute.
+
+    Only what changed since the last snapshot is read; `why_full` says why everything was, if it was.
+    """
+    started = perf_counter()
+    refreshed = take_snapshot(installation)
+    snapshot = refreshed.frame
+    sums = [f"{what}_{channel}" for what in ("consent", "reachable") for channel in Channel]
     return Materialised(
         metadata={
             "dagster/row_count": snapshot.height,
-            "with_email": int(snapshot.get_column("email").is_not_null().sum()),
-            "with_phone": int(snapshot.get_column("phone").is_not_null().sum()),
-            **reachable,
+            "mode": "full" if refreshed.why_full else "incremental",
+            "why_full": refreshed.why_full or "it was not",
+            "read": refreshed.read,
+            "added": refreshed.added,
+            "changed": refreshed.changed,
+            "removed": refreshed.removed,
+            "seconds": round(perf_counter() - started, 3),
+            "values_of_another_type": dg.MetadataValue.json(refreshed.misfits),
+            "with_email": snapshot.get_column("email").count(),
+            "with_phone": snapshot.get_column("phone").count(),
+            **{name: int(snapshot.get_column(name).sum()) for name in sums},
             "columns": dg.MetadataValue.table_schema(_schema(snapshot)),
         }
     )

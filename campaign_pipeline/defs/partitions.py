@@ -1,4 +1,4 @@
-"""The partitions: a run of a campaign, a day of events, and a run at a day."""
+"""The partitions: a run of a campaign, a day of events, a run at a day, and a segment."""
 
 from datetime import date
 
@@ -12,6 +12,7 @@ DAYS_AHEAD = 3
 
 campaign_runs = dg.DynamicPartitionsDefinition(name="campaign_run")
 days = dg.DailyPartitionsDefinition(start_date=FIRST_DAY.isoformat(), end_offset=DAYS_AHEAD)
+segments = dg.DynamicPartitionsDefinition(name="segment")
 run_days = dg.MultiPartitionsDefinition({"campaign_run": campaign_runs, "date": days})
 
 

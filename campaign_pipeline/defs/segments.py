@@ -7,8 +7,9 @@ from campaign_pipeline.core.database import reading
 from campaign_pipeline.defs.partitions import campaign_runs
 from campaign_pipeline.defs.presentation import Materialised, table
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.segments import line_by_line
+from campaign_pipeline.operations.segments import campaign_variants, line_by_line
 from campaign_pipeline.segments.evaluate import members, preview
+from campaign_pipeline.segments.session import open_session
 from campaign_pipeline.segments.store import load_segments
 
 
@@ -23,11 +24,12 @@ def segment_members(context: dg.AssetExecutionContext, installation: dg.Resource
     """The contacts that the run's segment picks, and what each line of the segment keeps."""
     with reading(installation.engine) as connection:
         run = load_run(connection, context.partition_key)
-        library = load_segments(connection)
+        library, campaigns = load_segments(connection), campaign_variants(connection)
     segment = library[run.campaign.segment]
-    found = members(installation.lake, segment, library, run.as_of)
+    with open_session(installation.lake, campaigns=campaigns) as session:
+        found = members(session, segment, library, run.as_of)
+        shown = preview(session, segment, library, run.as_of)
     installation.lake.write(found, "segment_members", run.run_id)
-    shown = preview(installation.lake, segment, library, run.as_of)
     return Materialised(
         metadata={
             "dagster/row_count": found.height,

@@ -7,7 +7,7 @@ follow each other in one transaction, so that whatever breaks off is repeated in
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 import sqlalchemy as sa
@@ -19,6 +19,7 @@ from campaign_pipeline.core.tables import inbox_cursors, runs
 from campaign_pipeline.core.words import EventType
 from campaign_pipeline.dispatch.reconcile import settle_by_events
 from campaign_pipeline.events.attribution import attribute
+from campaign_pipeline.events.confirmations import apply_confirmations
 from campaign_pipeline.events.consequences import apply_consequences
 from campaign_pipeline.events.days import build_day, touched_days
 from campaign_pipeline.events.event import Event
@@ -41,6 +42,7 @@ class Received:
     touched_runs: set[str] = field(default_factory=set[str])
     suppressed: int = 0  # suppressions that are new
     preferences: int = 0  # consents that contacts gave or withdrew on their page
+    confirmed: int = 0  # consents that were pending and are granted now
     settled: int = 0  # messages in doubt that events proved to be accepted
     rejected: int = 0  # lines and items set aside in inbox/rejected
     unknown: int = 0  # events of a type we do not know
@@ -65,8 +67,12 @@ def _take_in(engine: sa.Engine, lake: Lake, settings: Settings, batch: Batch, re
             return  # another process took it in meanwhile
         if events:
             lake.write(events_frame, "received_events", batch.partition)
-        suppressed, homeless = apply_consequences(connection, events, recipients, now)
+        soft_bounce = timedelta(days=settings.soft_bounce_days)
+        suppressed, homeless = apply_consequences(
+            connection, events, recipients, now, soft_bounce, settings.link_secret
+        )
         preferences = apply_preferences(connection, batch.records, events, recipients)
+        confirmed = apply_confirmations(connection, batch.records)
         rejected = [*batch.rejections, *rejections, *(_homeless(batch, event) for event in homeless)]
         set_aside(settings.inbox_dir, batch, rejected)
         connection.execute(
@@ -80,6 +86,7 @@ def _take_in(engine: sa.Engine, lake: Lake, settings: Settings, batch: Batch, re
     received.touched_runs |= _known_runs(engine, {event.run_id for event in events if event.run_id})
     received.suppressed += suppressed
     received.preferences += preferences
+    received.confirmed += confirmed
     received.settled += settled
     received.rejected += len(rejected)
     received.unknown += sum(event.type is EventType.UNKNOWN for event in events)

@@ -19,6 +19,7 @@ PARSERS: dict[tuple[str, str], Parser] = {
     ("own", "unsubscribe"): own.unsubscribe_events,
     ("own", "click"): own.click_events,
     ("own", "preferences"): own.preference_events,
+    ("own", "confirm"): own.confirmation,
 }
 """By provider and kind of the record. A new provider is a file in providers/ and a line here."""
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import polars as pl
 import sqlalchemy as sa
 
-from campaign_pipeline.contacts.csv_source import LINE, Table, read_table
-from campaign_pipeline.contacts.incoming import reject_rows
 from campaign_pipeline.contacts.queries import stream_frame
 from campaign_pipeline.contacts.rejects import Reject, write_rejects
+from campaign_pipeline.contacts.sources.delimited import read_delimited
+from campaign_pipeline.contacts.sources.table import LINE, Table
 from campaign_pipeline.contacts.values import clean, infer_type, typed
 from campaign_pipeline.core.errors import InvalidInput, NotFound
 from campaign_pipeline.core.ids import check_name
@@ -65,7 +65,7 @@ def import_table(
     keyed = source.select(LINE, *chosen).with_columns(contact_id=ids)
     known = keyed.filter(pl.col("contact_id").is_not_null())
     unknown = dict.fromkeys(keyed.filter(pl.col("contact_id").is_null())[LINE], f"{key}: no contact has this id")
-    rejects = broken + reject_rows(Table(source, []), unknown, ",")
+    rejects = broken + Table(source).reject(unknown)
     items = pl.struct(chosen).alias("items")
     grouped = known.sort(LINE).select("contact_id", items).group_by("contact_id", maintain_order=True).agg("items")
     table = grouped.sort("contact_id")
@@ -123,7 +123,7 @@ def _read(file: Path) -> tuple[pl.DataFrame, list[Reject]]:
     """The rows with LINE, typed, and those that cannot be read."""
     kind = file.suffix.lower()
     if kind not in (".parquet", ".jsonl", ".ndjson"):
-        table = read_table(file)
+        table = read_delimited(file)
         cleaned = [clean(table.rows[column]) for column in table.columns]
         values = [typed(column, infer_type(column)) for column in cleaned]
         return pl.DataFrame([table.rows[LINE], *values]), table.rejects

@@ -13,9 +13,10 @@ from pathlib import Path
 import polars as pl
 import sqlalchemy as sa
 
-from campaign_pipeline.contacts.csv_source import LINE, read_table
 from campaign_pipeline.contacts.queries import stream_frame
 from campaign_pipeline.contacts.rejects import Reject, write_rejects
+from campaign_pipeline.contacts.sources.delimited import read_delimited
+from campaign_pipeline.contacts.sources.table import LINE
 from campaign_pipeline.core.database import insert_new
 from campaign_pipeline.core.errors import Inconsistent, InvalidInput, Refused
 from campaign_pipeline.core.ids import check_name
@@ -65,7 +66,7 @@ def _text_lines(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def _csv_lines(file: Path, column: str | None) -> Iterator[tuple[int, str]]:
-    table = read_table(file)
+    table = read_delimited(file)
     if table.rejects:
         first = min(table.rejects)
         raise InvalidInput(f"{file}: line {first.line} {first.reason}", "Mend the file: no code was taken in.")

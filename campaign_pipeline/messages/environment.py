@@ -14,7 +14,7 @@ field are one space, already when the template reads it, so that `| trim | defau
 
 import re
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from jinja2 import StrictUndefined, TemplateRuntimeError, UndefinedError
 from jinja2.runtime import Undefined
@@ -131,7 +131,7 @@ class MessageEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, *, locale: str = DEFAULT_LOCALE, autoescape: bool = False, single_line: bool = False) -> None:
         super().__init__(autoescape=autoescape, undefined=Missing, finalize=_printable, cache_size=0)
         del self.globals["lipsum"], self.filters["random"]
-        self.globals.update({"media": _media})
+        cast("dict[str, Any]", self.globals)["media"] = _media
         added: dict[str, Any] = {**format_filters(locale), "click_target": click_target}
         self.filters.update(added)
         self.tests["none"] = _is_none

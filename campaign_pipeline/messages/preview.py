@@ -30,6 +30,7 @@ _BY_TYPE: dict[Any, Any] = {
     pl.Boolean: True,
     pl.Datetime: datetime(2026, 1, 15, 9, tzinfo=UTC),
     pl.Date: date(2026, 1, 15),
+    pl.List: [],
 }
 
 

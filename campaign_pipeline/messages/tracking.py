@@ -1,7 +1,7 @@
 """What a run does with the web links of its e-mails' HTML: parameters for web analytics, and our own redirect.
 
-Both change the template before it is cut, so that they are part of the skeleton. Links that do not begin with http:// or
-https:// (unsubscribe_url and the like), the text part, SMS and WhatsApp stay as their author wrote them.
+Both change the template before it is cut, so that they are part of the skeleton. Links that do not begin with http://
+or https:// (unsubscribe_url and the like), the text part, SMS and WhatsApp stay as their author wrote them.
 """
 
 from collections.abc import Callable, Mapping

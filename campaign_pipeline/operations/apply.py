@@ -17,9 +17,10 @@ from campaign_pipeline.messages.definition import Template
 from campaign_pipeline.messages.store import apply_template, load_templates
 from campaign_pipeline.operations.content import complete
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.segments.definition import Segment, read_segment_file
+from campaign_pipeline.segments.definition import Segment, read_segment_file, walk
 from campaign_pipeline.segments.references import check_references
 from campaign_pipeline.segments.store import apply_segment, load_segments
+from campaign_pipeline.segments.tree import EngagedNode
 
 D = TypeVar("D", bound=Definition)
 
@@ -52,6 +53,9 @@ def apply_folder(installation: Installation, folder: Path) -> list[Applied]:
         check_references(segments)
         completed = complete(installation, connection, found.templates, segments)
         templates = {name: each.template for name, each in load_templates(connection).items()} | completed
+        campaigns = load_campaigns(connection) | dict(found.campaigns)
+        for name, segment in found.segments.items():
+            _check_engagement(segment, found.files["segment", name], campaigns)
         for name, campaign in found.campaigns.items():
             _check_campaign(campaign, found.files["campaign", name], segments, templates)
         for name, campaign in load_campaigns(connection).items():
@@ -68,7 +72,7 @@ def apply_folder(installation: Installation, folder: Path) -> list[Applied]:
 
 
 def read_folder(folder: Path) -> Folder:
-    """All definitions under `folder`: segments/, templates/ and campaigns/, each *.yaml one definition."""
+    """All definitions under `folder`: segments/, templates/ and campaigns/, each *.yaml and *.json one definition."""
     if not folder.is_dir():
         raise InvalidInput(
             f"{folder} is not a folder", "Give the folder that holds segments/, templates/ and campaigns/."
@@ -79,14 +83,14 @@ def read_folder(folder: Path) -> Folder:
     campaigns = _read(folder / "campaigns", "campaign", read_campaign, files)
     if not files:
         raise InvalidInput(
-            f"{folder} holds no definitions", "Put YAML files under its segments/, templates/ and campaigns/."
+            f"{folder} holds no definitions", "Put YAML or JSON files under its segments/, templates/ and campaigns/."
         )
     return Folder(segments, templates, campaigns, files)
 
 
 def _read(folder: Path, kind: str, read: Callable[[Path], D], files: dict[tuple[str, str], Path]) -> dict[str, D]:
     definitions: dict[str, D] = {}
-    for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
+    for file in sorted(file for pattern in ("*.yaml", "*.yml", "*.json") for file in folder.glob(pattern)):
         definition = read(file)
         name: str = getattr(definition, kind)
         if name in definitions:
@@ -116,6 +120,29 @@ def _check_campaign(
                 f"campaign {campaign.campaign!r} for {campaign.channel}"
             )
             raise InvalidDefinition(file, line, field, problem)
+
+
+def _check_engagement(segment: Segment, file: Path, campaigns: Mapping[str, Campaign]) -> None:
+    """The campaigns and variants that the segment asks for engagement with are there."""
+    for line in walk(segment):
+        if isinstance(line.node, EngagedNode):
+            named = [name for name in line.node.engaged.campaign or () if name in campaigns]
+            variants = {variant.name for name in named or campaigns for variant in campaigns[name].variants}
+            for field, names, known in (
+                ("campaign", line.node.engaged.campaign, campaigns),
+                ("variant", line.node.engaged.variant, dict.fromkeys(variants)),
+            ):
+                if unknown := [name for name in names or () if name not in known]:
+                    at = f"{line.path}.engaged.{field}"
+                    problem = f"{field} {unknown[0]!r} does not exist{_nearest(unknown[0], known)}"
+                    raise InvalidDefinition(file, _line(file, at), at, problem)
+
+
+def _line(file: Path, path: str) -> int:
+    """The line of what stands at `path`, or of what is nearest above it."""
+    lines = read_yaml(file)[1]
+    place = tuple(int(part) if part.isdigit() else part for part in path.split("."))
+    return next(lines[place[:end]] for end in range(len(place), -1, -1) if place[:end] in lines)
 
 
 def _nearest(name: str, names: Mapping[str, object]) -> str:

@@ -7,13 +7,14 @@ import polars as pl
 import sqlalchemy as sa
 
 from campaign_pipeline.campaigns import gates
-from campaign_pipeline.campaigns.audience import freeze
+from campaign_pipeline.campaigns.audience import ADDRESS_COLUMN, freeze
 from campaign_pipeline.campaigns.definition import Campaign, Cron
 from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
 from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs
 from campaign_pipeline.contacts.consent import current_consent
 from campaign_pipeline.contacts.snapshot import read_snapshot
-from campaign_pipeline.contacts.suppression import active_suppressions
+from campaign_pipeline.contacts.snapshot_marker import read_marker
+from campaign_pipeline.contacts.suppression import suppressed_among
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.progress import progress_of
@@ -55,11 +56,13 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
         run = _start(connection, installation, run_id)
         if _planned(connection, run_id):
             return run, lake.read("audience", run_id)
-        channel, purpose = run.campaign.channel, run.campaign.purpose
-        consented = _consented(connection, channel, purpose)
-        suppressed = active_suppressions(connection, channel)
-    frozen = freeze(run, lake.read("segment_members", run_id), read_snapshot(lake), consented, suppressed)
-    lake.write(frozen, "audience", run_id)
+        marker = read_marker(lake)  # first: a newer snapshot that slips in is younger than it says, never older
+        snapshot = read_snapshot(lake)
+        consented = _consented(connection, run.campaign.channel, run.campaign.purpose)
+        addresses = snapshot.get_column(ADDRESS_COLUMN[run.campaign.channel])
+        suppressed = _suppressed(connection, installation, run, addresses)
+    frozen = freeze(run, lake.read("segment_members", run_id), snapshot, consented, suppressed)
+    lake.write(frozen, "audience", run_id, metadata=marker.metadata() if marker else None)
     return run, frozen
 
 
@@ -68,10 +71,13 @@ def check_audience(
 ) -> list[gates.Gate]:
     """The gates of the run's audience, against consent and suppression as they are now; `final`: see gates.py."""
     with reading(installation.engine) as connection:
-        final = final or _planned(connection, run.run_id)
+        planned = _planned(connection, run.run_id)
         consented = _consented(connection, run.campaign.channel, run.campaign.purpose)
-        suppressed = active_suppressions(connection, run.campaign.channel)
-    return gates.audience_gates(run, audience, consented, suppressed, installation.clock(), final=final)
+        suppressed = _suppressed(connection, installation, run, audience.get_column("address"))
+    now = installation.clock()
+    marker = read_marker(installation.lake, "audience", run.run_id)
+    fresh = gates.snapshot_gate(run, now - marker.taken_at if marker else None, planned=planned)
+    return [*gates.audience_gates(run, audience, consented, suppressed, now, final=final or planned), fresh]
 
 
 def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.DataFrame]:
@@ -156,12 +162,17 @@ def send_channel(installation: Installation, run_id: str, channel: Channel, *, w
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
 
+    # An erasure replaces addresses in the lake, but not in the messages that a worker has loaded: both count.
+    frozen = installation.lake.read("audience", run_id).select("contact_id", "address")
+
     def must_not_be_sent_to() -> set[str]:
         """Addresses that were suppressed, or whose contact's consent was withdrawn, since the freeze."""
+        audience = pl.concat([frozen, installation.lake.read("audience", run_id).select("contact_id", "address")])
         with reading(installation.engine) as connection:
-            suppressed = active_suppressions(connection, channel).get_column("address")
+            suppressed = _suppressed(connection, installation, run, audience.get_column("address")).get_column(
+                "address"
+            )
             consented = _consented(connection, channel, run.campaign.purpose)
-        audience = installation.lake.read("audience", run_id)
         withdrawn = audience.filter(~pl.col("contact_id").is_in(consented.implode())).get_column("address")
         return set(suppressed) | set(withdrawn.drop_nulls())
 
@@ -244,6 +255,18 @@ def _consented(connection: sa.Connection, channel: Channel, purpose: str) -> pl.
     """Ids of the contacts whose newest consent for channel and purpose is granted."""
     consent = current_consent(connection, channel, purpose)
     return consent.filter(pl.col("state") == ConsentState.GRANTED).get_column("contact_id")
+
+
+def _suppressed(connection: sa.Connection, installation: Installation, run: Run, addresses: pl.Series) -> pl.DataFrame:
+    """(address, reason): what is suppressed now for the run's channel and purpose, and the erased of `addresses`."""
+    return suppressed_among(
+        connection,
+        run.campaign.channel,
+        addresses,
+        topic=run.campaign.purpose,
+        at=installation.clock(),
+        secret=installation.settings.link_secret,
+    )
 
 
 def _planned(connection: sa.Connection, run_id: str) -> bool:

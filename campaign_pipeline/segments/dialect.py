@@ -36,6 +36,48 @@ class Bytewise(FunctionElement[str]):
     inherit_cache = True
 
 
+class Matches(FunctionElement[bool]):
+    """Whether a text matches a pattern that is anchored at both ends, and that both databases read alike."""
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+class Microseconds(FunctionElement[int]):
+    """A time as microseconds since 1970, for elapsed time: databases count days of intervals in their own zone."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
+class HasItem(FunctionElement[bool]):
+    """Whether a list of text has an item."""
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+class Millionths(FunctionElement[Any]):
+    """A whole number or an EXACT one as a whole number of millionths, which may have 30 digits."""
+
+    type = sa.Numeric()
+    inherit_cache = True
+
+
+class Rounded(FunctionElement[Any]):
+    """Millionths divided by a whole number above 0, rounded to six decimals, halves away from zero."""
+
+    type = sa.Numeric()
+    inherit_cache = True
+
+
+class WholeQuotient(FunctionElement[int]):
+    """A whole number of at least 0 divided by one above 0, without the rest."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
 class JsonText(FunctionElement[str]):
     type = sa.Text()
     inherit_cache = True
@@ -90,6 +132,16 @@ def _template(element: type[FunctionElement[Any]], postgresql: str, duckdb: str)
 
 
 _template(Bytewise, '({d} COLLATE "C")', "{d}")
+_template(Matches, "({d} ~ {k})", "regexp_matches({d}, {k})")
+_template(Microseconds, "CAST(extract(epoch FROM {d}) * 1000000 AS BIGINT)", "epoch_us({d})")
+_template(HasItem, "({k} = ANY({d}))", "list_contains({d}, {k})")
+_template(Millionths, "CAST(({d}) * 1000000 AS NUMERIC(30, 0))", "CAST(({d}) * 1000000 AS HUGEINT)")
+_template(
+    Rounded,
+    "(sign({d}) * div(2 * abs({d}) + ({k}), 2 * ({k})) * 0.000001)",
+    "(CAST(sign({d}) * ((2 * abs({d}) + ({k})) // (2 * ({k}))) AS DECIMAL(31, 0)) * CAST(0.000001 AS DECIMAL(7, 6)))",
+)
+_template(WholeQuotient, "(({d}) / ({k}))", "(({d}) // ({k}))")
 _template(
     JsonText,
     "CASE WHEN jsonb_typeof({d} -> {k}) = 'string' THEN {d} ->> {k} END",

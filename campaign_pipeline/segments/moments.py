@@ -5,10 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 LONGEST = timedelta(days=36_525)
 YEARS = range(1900, 2201)
+AGO = " ago"
 
 _DURATION = re.compile(r"([1-9]\d{0,5})([hdw])")
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -20,10 +21,25 @@ def before(as_of: datetime, duration: str, zone: ZoneInfo) -> datetime:
     Days and weeks are calendar days in `zone`: 1d before noon is noon, also on the day the clock changes.
     Hours are hours.
     """
-    length = _length(duration)
+    return _shifted(as_of, -length(duration), duration, zone)
+
+
+def after(as_of: datetime, duration: str, zone: ZoneInfo) -> datetime:
+    """The moment `duration` after `as_of`, in UTC, by the rules of `before`."""
+    return _shifted(as_of, length(duration), duration, zone)
+
+
+def past(text: str, as_of: datetime, zone: ZoneInfo) -> datetime:
+    """`30d ago`, or what `moment` reads, in UTC."""
+    duration = text.removesuffix(AGO)
+    return moment(text, zone) if duration == text else before(as_of, duration, zone)
+
+
+def whole_days(duration: str) -> int:
+    """The days of a duration in days or weeks; ValueError for hours."""
     if duration.endswith("h"):
-        return as_of.astimezone(UTC) - length
-    return (as_of.astimezone(zone) - length).astimezone(UTC)
+        raise ValueError(f"{duration}: hours do not go with dates; use days or weeks, such as 7d or 2w")
+    return length(duration).days
 
 
 def moment(text: str, zone: ZoneInfo) -> datetime:
@@ -35,6 +51,15 @@ def moment(text: str, zone: ZoneInfo) -> datetime:
     if read.year not in YEARS:
         raise ValueError(f"{text!r} is not between {YEARS.start} and {YEARS.stop - 1}")
     return (read if read.tzinfo else read.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def last_moment(text: str, zone: ZoneInfo) -> datetime:
+    """As `moment`, but of a date its last microsecond."""
+    try:
+        next_day = date.fromisoformat(text) + timedelta(days=1)
+    except (ValueError, OverflowError):
+        return moment(text, zone)
+    return moment(next_day.isoformat(), zone) - timedelta.resolution
 
 
 def iso(value: object) -> object:
@@ -50,17 +75,29 @@ def zone(name: str) -> str:
     return name
 
 
-def _length(duration: str) -> timedelta:
+def length(duration: str) -> timedelta:
+    """The duration by the clock: a day is 24 hours."""
     found = _DURATION.fullmatch(duration)
-    length = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta()
-    if not timedelta() < length <= LONGEST:
+    found_length = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else timedelta()
+    if not timedelta() < found_length <= LONGEST:
         raise ValueError("is not a duration of at most 100 years such as 12h, 90d or 2w")
-    return length
+    return found_length
+
+
+def _shifted(as_of: datetime, by: timedelta, duration: str, zone: ZoneInfo) -> datetime:
+    if duration.endswith("h"):
+        return as_of.astimezone(UTC) + by
+    return (as_of.astimezone(zone) + by).astimezone(UTC)
 
 
 def _duration(text: str) -> str:
-    _length(text)
+    length(text)
     return text
+
+
+def _past(text: str) -> str:
+    duration = text.removesuffix(AGO)
+    return _moment(text) if duration == text else _duration(duration) + AGO
 
 
 def _moment(text: str) -> str:
@@ -69,5 +106,7 @@ def _moment(text: str) -> str:
 
 
 Zone = Annotated[str, AfterValidator(zone)]
-Duration = Annotated[str, AfterValidator(_duration)]
+Duration = Annotated[str, AfterValidator(_duration), Field(json_schema_extra={"pattern": f"^{_DURATION.pattern}$"})]
 Moment = Annotated[str, BeforeValidator(iso), AfterValidator(_moment)]
+Past = Annotated[str, BeforeValidator(iso), AfterValidator(_past)]
+"""A moment, or one that moves with as_of: `30d ago`."""

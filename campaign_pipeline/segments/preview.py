@@ -10,14 +10,23 @@ A line is reached by contacts, and `remains` counts those of them that are still
 So a group's `remains` is that of its last line, or for `not` the rest. A reference to a segment is one line.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 
-import sqlalchemy as sa
+from campaign_pipeline.core.words import Channel
+from campaign_pipeline.segments.answers import Answers
+from campaign_pipeline.segments.bitmaps import Bitmap, count, lowest
+from campaign_pipeline.segments.catalogue import Kind
+from campaign_pipeline.segments.compiler import Compiler
+from campaign_pipeline.segments.definition import Segment, join, root_path
+from campaign_pipeline.segments.session import Session
+from campaign_pipeline.segments.tree import AllNode, AnyNode, Node, NotNode, children, says
 
-from campaign_pipeline.segments.compiler import Compiler, combine
-from campaign_pipeline.segments.definition import AllNode, AnyNode, Line, Node, NotNode, Segment, children, says, walk
+SAMPLE = 10
+"""Contacts shown in a preview: those with the lowest numbers. Ids are digests, so they are as good as drawn."""
+
+ANY_CHANNEL = "any"
 
 
 @dataclass(frozen=True)
@@ -33,74 +42,62 @@ class PreviewLine:
 
 @dataclass(frozen=True)
 class Preview:
-    """`count` of `total` contacts are in the segment; `sample`: some of their ids, sorted."""
+    """`count` of `total` contacts are in the segment; `sample`: some of their ids, sorted.
+
+    `reachable`: how many of those in the segment have an address, consent to marketing and no suppression, by channel
+    and by any of them; without the channels of which the snapshot does not know it.
+    """
 
     count: int
     total: int
     lines: list[PreviewLine]
     sample: list[str]
+    reachable: dict[str, int] = field(default_factory=dict[str, int])
 
 
-@dataclass(frozen=True)
-class Tally:
-    """One pass over the contacts: an inner query answers each leaf once, an outer one counts every line."""
-
-    lines: list[Line]
-    leaves: sa.Subquery
-    matches: dict[str, sa.ColumnElement[bool]]
-    remains: dict[str, sa.ColumnElement[bool]]
-
-    @classmethod
-    def of(cls, segment: Segment, compiled: Compiler) -> "Tally":
-        lines = list(walk(segment))
-        answers = {
-            line.path: compiled.condition(segment, line.path, line.node) for line in lines if not children(line.node)
-        }
-        columns = [answer.label(f"leaf_{number}") for number, answer in enumerate(answers.values())]
-        leaves = sa.select(compiled.tables.contacts.c.contact_id, *columns).subquery("leaves")
-        matches = {path: leaves.c[f"leaf_{number}"] for number, path in enumerate(answers)}
-        for line in reversed(lines):  # children before parents
-            if isinstance(line.node, AllNode | AnyNode | NotNode):
-                matches[line.path] = combine(line.node, [matches[f"{line.path}.{at}"] for at, _ in children(line.node)])
-        remains: dict[str, sa.ColumnElement[bool]] = {}
-        _follow("where", segment.where, sa.true(), matches, remains)
-        return cls(lines, leaves, matches, remains)
-
-    def query(self, sample: int) -> sa.Select[Any]:
-        """One row: total, sample (list of contact_id), and for line n of the tree matches_n and remains_n."""
-        contact_id = self.leaves.c.contact_id
-        counts = [sa.func.count().label("total")]
-        for number, line in enumerate(self.lines):
-            counts.append(sa.func.count().filter(self.matches[line.path]).label(f"matches_{number}"))
-            counts.append(sa.func.count().filter(self.remains[line.path]).label(f"remains_{number}"))
-        lowest = sa.func.min(contact_id, sample).filter(self.matches["where"]).label("sample")
-        return sa.select(*counts, lowest).select_from(self.leaves)
-
-    def read(self, counts: Mapping[str, Any]) -> Preview:
-        lines = [
-            PreviewLine(
-                line.path, line.depth, says(line.node), counts[f"matches_{number}"], counts[f"remains_{number}"]
-            )
-            for number, line in enumerate(self.lines)
-        ]
-        return Preview(lines[0].matches, counts["total"], lines, list(counts["sample"] or []))
+def preview_in(session: Session, segment: Segment, compiled: Compiler) -> Preview:
+    """The preview of `segment`, for which `compiled` was made."""
+    answers = Answers(session, compiled)
+    found, lines = _follow(answers, segment, root_path(segment), 0, segment.root, session.everyone)
+    sample = session.contact_ids(lowest(found, SAMPLE))
+    return Preview(count(found), session.total, list(lines), sample, _reachable(session, found))
 
 
 def _follow(
-    path: str,
-    node: Node,
-    reached: sa.ColumnElement[bool],
-    matches: Mapping[str, sa.ColumnElement[bool]],
-    remains: dict[str, sa.ColumnElement[bool]],
-) -> None:
-    """Fill in what remains after `node` and after every line below it, by the rules of the module."""
-    left, found = reached, sa.false()
+    answers: Answers, segment: Segment, path: str, depth: int, node: Node, reached: Bitmap
+) -> tuple[Bitmap, list[PreviewLine]]:
+    """The contacts that match `node`, and its line and those below, by the rules of the module."""
+    below: list[PreviewLine] = []
+    left, found = reached, answers.session.nobody
+    inner: list[Bitmap] = []
     for at, child in children(node):
-        below = f"{path}.{at}"
-        _follow(below, child, left, matches, remains)
+        matches, lines = _follow(answers, segment, join(path, at), depth + 1, child, left)
+        inner.append(matches)
         if isinstance(node, AllNode):
-            left = sa.and_(left, matches[below])
+            left = left & matches
         elif isinstance(node, AnyNode):
-            found = sa.or_(found, matches[below])
-            remains[below] = sa.and_(reached, found)
-    remains[path] = sa.and_(reached, matches[path])
+            found = found | matches
+            lines[0] = _line(lines[0].path, depth + 1, child, matches, reached & found)
+        below += lines
+    match node:
+        case AllNode() | AnyNode() | NotNode():
+            matches = answers.combine(node, inner)
+        case _:
+            matches = answers.of_leaf(segment, path, node)
+    return matches, [_line(path, depth, node, matches, reached & matches), *below]
+
+
+def _line(path: str, depth: int, node: Node, matches: Bitmap, remains: Bitmap) -> PreviewLine:
+    return PreviewLine(path, depth, says(node), count(matches), count(remains))
+
+
+def _reachable(session: Session, members: Bitmap) -> dict[str, int]:
+    known = {channel: f"reachable_{channel}" for channel in Channel}
+    bits = {
+        channel.value: members & session.answer(session.tables.contacts.c[name])
+        for channel, name in known.items()
+        if session.catalogue.fields.get(name) is Kind.BOOLEAN
+    }
+    if not bits:
+        return {}
+    return {channel: count(one) for channel, one in bits.items()} | {ANY_CHANNEL: count(reduce(or_, bits.values()))}

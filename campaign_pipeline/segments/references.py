@@ -5,7 +5,8 @@ from graphlib import CycleError, TopologicalSorter
 
 from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.segments.catalogue import nearest
-from campaign_pipeline.segments.definition import Segment, SegmentNode, check_bounds, walk
+from campaign_pipeline.segments.definition import Segment, check_bounds, walk
+from campaign_pipeline.segments.tree import SegmentNode
 
 
 def check_references(library: Mapping[str, Segment], names: Iterable[str] | None = None) -> list[str]:

@@ -113,6 +113,19 @@ def gone_page() -> HTMLResponse:
     return error_page("Nothing to show", message, HTTPStatus.NOT_FOUND)
 
 
+def confirm_consent_page() -> HTMLResponse:
+    """Asks before anything happens, as confirm_page does."""
+    return _page(
+        "Please confirm",
+        "<p>You asked to hear from us. Confirm that this is you; you can unsubscribe at any time.</p>\n"
+        '<form method="post"><button type="submit">Confirm</button></form>',
+    )
+
+
+def confirmed_page() -> HTMLResponse:
+    return _page("Thank you", "<p>Your confirmation was received. There is nothing else to do.</p>")
+
+
 def error_page(title: str, message: str, status: int) -> HTMLResponse:
     return _page(title, f"<p>{escape(message)}</p>", status)
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from campaign_pipeline.contacts.opt_in import read_confirmation_token
 from campaign_pipeline.core.errors import InvalidInput, Refused
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.events.inbox import Inbox, InboxFull
@@ -28,7 +29,7 @@ from campaign_pipeline.messages.links import read_unsubscribe_token
 from campaign_pipeline.web.links import MessageLinks
 from campaign_pipeline.web.media import media_route
 from campaign_pipeline.web.metrics import CountRequests, Metrics
-from campaign_pipeline.web.pages import confirm_page, done_page, error_page
+from campaign_pipeline.web.pages import confirm_consent_page, confirm_page, confirmed_page, done_page, error_page
 
 SENDGRID_BYTES = 4 * 2**20
 """SendGrid posts up to some thousand events at once."""
@@ -63,6 +64,8 @@ def create_app(settings: Settings, inbox: Inbox) -> Starlette:
             Route("/u/{token}", receiver.unsubscribe, methods=["POST"], max_body_size=UNSUBSCRIBE_BYTES),
             *MessageLinks(settings, inbox).routes(),
             media_route(settings.media_folder),
+            Route("/c/{token}", receiver.ask_to_confirm, methods=["GET"]),
+            Route("/c/{token}", receiver.confirm, methods=["POST"], max_body_size=UNSUBSCRIBE_BYTES),
             Route("/healthz", receiver.health, methods=["GET"]),
             Route("/metrics", show_metrics, methods=["GET"]),
         ],
@@ -108,6 +111,19 @@ class _Receiver:
         await self._inbox.append("own", "unsubscribe", {"run_id": run_id, "message_id": message_id}, body)
         return done_page()
 
+    async def ask_to_confirm(self, request: Request) -> Response:
+        self._consent(request)
+        return confirm_consent_page()
+
+    async def confirm(self, request: Request) -> Response:
+        """By the button only: scanners and previews follow links, and must not consent for anybody."""
+        contact_id, consent_id = self._consent(request)
+        kept = {"contact_id": contact_id, "consent_id": str(consent_id)}
+        if request.client:
+            kept["ip"] = request.client.host  # the proxy's X-Forwarded-For, where it stands on this machine
+        await self._inbox.append("own", "confirm", kept, b"")
+        return confirmed_page()
+
     async def health(self, _request: Request) -> Response:
         if self._inbox.is_running:
             return PlainTextResponse("ok")
@@ -124,6 +140,9 @@ class _Receiver:
         query = request.scope["query_string"].decode("latin-1")
         url = self._settings.public_url.rstrip("/") + request.url.path
         return f"{url}?{query}" if query else url
+
+    def _consent(self, request: Request) -> tuple[str, int]:
+        return read_confirmation_token(self._settings.link_secret, request.path_params["token"])
 
     def _message(self, request: Request) -> tuple[str, str]:
         return read_unsubscribe_token(self._settings.link_secret, request.path_params["token"])

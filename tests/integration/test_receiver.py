@@ -16,12 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from twilio.request_validator import RequestValidator
 
+from campaign_pipeline.contacts.opt_in import Asked
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.events.verification import SENDGRID_SIGNATURE, SENDGRID_TIMESTAMP
 from campaign_pipeline.messages.links import unsubscribe_token
 from campaign_pipeline.web.receiver import SENDGRID_BYTES, TWILIO_BYTES
 from campaign_pipeline.web.server import ReceiverServer
 
+CONTACT = "d" * 24
 KEY = ec.derive_private_key(12345, ec.SECP256R1())
 RUN, MESSAGE = "spring-sale--20260302t090000z", "c" * 24
 FORM = {"MessageSid": "SM1", "MessageStatus": "sent", "To": "+12025550101", "ErrorCode": ""}
@@ -180,6 +182,23 @@ def test_a_wrong_link_is_a_404_page(server: ReceiverServer, token: str) -> None:
         assert (status, "This link does not work" in page) == (404, True)
         assert token not in page
     assert kept(server.settings) == []
+
+
+def test_following_a_confirmation_link_changes_nothing_and_the_button_confirms(server: ReceiverServer) -> None:
+    url = Asked(CONTACT, 17).url(server.url, server.settings.link_secret)
+    assert url
+    status, page, headers = request(url)
+    assert status == 200
+    assert '<form method="post">' in page
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert kept(server.settings) == []
+    status, page, _ = request(url, b"")
+    assert (status, "Thank you" in page) == (200, True)
+    [record] = kept(server.settings)
+    assert (record["provider"], record["kind"]) == ("own", "confirm")
+    assert record["query"] == {"contact_id": CONTACT, "consent_id": "17", "ip": "127.0.0.1"}
+    assert request(f"{server.url}/c/{CONTACT}.18.{url[-32:]}", b"")[0] == 404
+    assert len(kept(server.settings)) == 1
 
 
 def test_health_and_metrics_tell_routes_and_no_tokens(server: ReceiverServer) -> None:

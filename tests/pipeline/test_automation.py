@@ -36,17 +36,22 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
         "message_facts",
         "messages",
         "received_events",
+        "segment_features",
         "segment_members",
+        "segment_membership",
         "warehouse",
     ]
     repository = defs.get_repository_def()
     assert {sensor.name for sensor in repository.sensor_defs} == {
+        "applied_segments",
         "due_campaigns",
         "failed_campaigns",
         "new_events",
         "results_follow_events",
+        "touched_contacts",
         "touched_days",
     }
+    assert [schedule.name for schedule in repository.schedule_defs] == ["evaluate_segments_hourly"]
     assert {job.name for job in automation.JOBS} <= set(repository.job_names)
 
 

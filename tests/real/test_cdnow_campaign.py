@@ -7,9 +7,10 @@ from pathlib import Path
 from campaign_pipeline.contacts.behaviour import import_events
 from campaign_pipeline.contacts.importing import import_contacts
 from campaign_pipeline.contacts.mapping import ContactMapping, EventMapping, mapping_from_pairs
+from campaign_pipeline.contacts.sources.files import SourceFile
 from campaign_pipeline.core.paths import PROJECT_DIR
 from campaign_pipeline.operations.apply import apply_folder
-from campaign_pipeline.operations.segments import preview_segment
+from campaign_pipeline.operations.segments import segment_questions
 from tests.rehearsal import rehearsal
 
 AS_OF = datetime(1998, 7, 1, tzinfo=UTC)
@@ -33,15 +34,15 @@ def test_a_campaign_to_the_loyal_reaches_each_of_the_3594_once(shared_data: Path
         purchases = import_events(
             installation.engine,
             installation.lake,
-            orders,
+            SourceFile(orders, delimiter="whitespace"),
             mapping_from_pairs(pairs, EventMapping),
             clock=installation.clock,
             rejects_path=tmp_path / "rejects.csv",
-            delimiter="whitespace",
         )
         assert purchases.new == 69_659
         apply_folder(installation, EXAMPLE)
-        assert preview_segment(installation, "loyal", AS_OF).count == 3_594
+        with segment_questions(installation, AS_OF) as questions:
+            assert questions.preview("loyal").count == 3_594
 
         run_id = shop.run("loyalty", AS_OF)
 

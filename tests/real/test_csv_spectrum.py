@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from campaign_pipeline.contacts.csv_source import read_table
+from campaign_pipeline.contacts.sources.delimited import read_delimited
 
 NAMES = [
     "comma_in_quotes",
@@ -30,7 +30,7 @@ def test_a_file_gives_exactly_the_expected_rows(shared_data: Path, tmp_path: Pat
         content = content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
     file = tmp_path / f"{name}.csv"
     file.write_bytes(content)
-    table = read_table(file)
+    table = read_delimited(file)
     assert table.rejects == []
     assert table.rows.select(table.columns).to_dicts() == json.loads((folder / f"{name}.json").read_text("utf-8"))
 

@@ -12,6 +12,7 @@ from campaign_pipeline.contacts.importing import import_contacts
 from campaign_pipeline.contacts.imports import ImportResult
 from campaign_pipeline.contacts.mapping import ContactMapping, EventMapping
 from campaign_pipeline.contacts.snapshot import write_snapshot
+from campaign_pipeline.contacts.sources.files import SourceFile
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.tables import imports
 
@@ -35,12 +36,9 @@ def cdnow(shared_data: Path) -> Path:
 
 
 def take_in(engine: sa.Engine, lake: Lake, file: Path, rejects: Path) -> tuple[ImportResult, ImportResult]:
-    contacts = import_contacts(
-        engine, file, CONTACTS, clock=clock, delimiter="whitespace", rejects_path=rejects / "contacts.csv"
-    )
-    events = import_events(
-        engine, lake, file, PURCHASES, clock=clock, delimiter="whitespace", rejects_path=rejects / "events.csv"
-    )
+    source = SourceFile(file, delimiter="whitespace")
+    contacts = import_contacts(engine, source, CONTACTS, clock=clock, rejects_path=rejects / "contacts.csv")
+    events = import_events(engine, lake, source, PURCHASES, clock=clock, rejects_path=rejects / "events.csv")
     return contacts, events
 
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from campaign_pipeline.contacts.importing import import_contacts
 from campaign_pipeline.contacts.mapping import ContactMapping, mapping_from_pairs
 from campaign_pipeline.contacts.snapshot import write_snapshot
+from campaign_pipeline.contacts.sources.files import SourceFile
 from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.core.lake import Lake
 
@@ -28,7 +29,8 @@ def export(shared_data: Path) -> Path:
 def test_every_row_comes_in_and_missing_incomes_are_null(
     engine: sa.Engine, lake: Lake, export: Path, tmp_path: Path
 ) -> None:
-    result = import_contacts(engine, export, MAPPING, clock=clock, delimiter=";", rejects_path=tmp_path / "rejects.csv")
+    source = SourceFile(export, delimiter=";")
+    result = import_contacts(engine, source, MAPPING, clock=clock, rejects_path=tmp_path / "rejects.csv")
 
     assert (result.read, result.new, result.repeated, result.rejected) == (2_240, 2_240, 0, 0)
     assert result.warnings == {}

@@ -88,3 +88,25 @@ def test_the_preview_of_the_rfm_segment_adds_up(cdnow: Lake, catalogue: Catalogu
     assert found.lines[1].remains == found.lines[1].matches
     assert found.lines[2].remains == 3_594
     assert found.sample == members(cdnow, rfm(3, 100, 180), {}, AS_OF, catalogue)["contact_id"].to_list()[:10]
+
+
+def test_scores_and_percentiles_are_those_that_polars_works_out(cdnow: Lake, orders: pl.DataFrame) -> None:
+    year = orders.filter(pl.col("occurred_at") >= AS_OF - timedelta(days=365), pl.col("occurred_at") < AS_OF)
+    found = year.group_by("contact_id").agg(
+        recency=pl.col("occurred_at").max(), frequency=pl.len(), monetary=pl.col("cents").sum()
+    )
+    lower = {part: pl.col(part).rank("min") - 1 for part in ("recency", "frequency", "monetary")}
+    scores = found.with_columns(**{part: 1 + 5 * rank // pl.len() for part, rank in lower.items()})
+    best = scores.filter(pl.col("recency") >= 4, pl.col("frequency") == 5, pl.col("monetary").is_between(4, 5))
+    leaf = {"event": "purchase", "amount": "amount", "within": "365d", "recency": {"gte": 4}, "frequency": {"eq": 5}}
+    drawn = {"segment": "best", "where": {"rfm": leaf | {"monetary": {"between": [4, 5]}}}}
+    assert members(cdnow, Segment.model_validate(drawn), {}, AS_OF)["contact_id"].to_list() == sorted(
+        best["contact_id"]
+    )
+    assert best.height > 500
+
+    top = found.filter(lower["monetary"] * 100 >= 90 * (pl.len() - 1))
+    metrics = {"ltv": {"event": "purchase", "sum": "amount", "within": "365d"}}
+    drawn = {"segment": "top", "metrics": metrics, "where": {"metric": {"name": "ltv", "percentile": {"gte": 90}}}}
+    assert members(cdnow, Segment.model_validate(drawn), {}, AS_OF)["contact_id"].to_list() == sorted(top["contact_id"])
+    assert 0.08 < top.height / found.height < 0.12

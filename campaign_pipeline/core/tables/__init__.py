@@ -13,31 +13,39 @@ from campaign_pipeline.core.tables.campaigns import (
     state_changes,
 )
 from campaign_pipeline.core.tables.contacts import (
+    attributes,
     consents,
+    contact_tags,
     contacts,
     imports,
+    list_members,
     suppressions,
 )
 from campaign_pipeline.core.tables.dispatch import claims, outcomes, plans
 from campaign_pipeline.core.tables.events import experiments, inbox_cursors
 from campaign_pipeline.core.tables.messages import coupon_codes, media, template_versions
-from campaign_pipeline.core.tables.segments import segment_versions
+from campaign_pipeline.core.tables.segments import segment_cursors, segment_evaluations, segment_versions
 
 __all__ = [
+    "attributes",
     "campaign_versions",
     "campaigns",
     "claims",
     "consents",
+    "contact_tags",
     "contacts",
     "coupon_codes",
     "experiments",
     "imports",
     "inbox_cursors",
+    "list_members",
     "media",
     "metadata",
     "outcomes",
     "plans",
     "runs",
+    "segment_cursors",
+    "segment_evaluations",
     "segment_versions",
     "state_changes",
     "suppressions",

@@ -37,19 +37,50 @@ consents = sa.Table(  # append-only: the newest row of (contact, channel, purpos
     sa.Index(None, "contact_id", "channel", "purpose"),
 )
 
-suppressions = sa.Table(  # append-only: the newest row of (address, channel, reason) counts
+suppressions = sa.Table(  # append-only: the newest row of (address, channel, topic, reason) counts
     "suppressions",
     metadata,
     sa.Column("suppression_id", BigId, primary_key=True, autoincrement=True),
-    sa.Column("channel", sa.String(16), nullable=False),
+    sa.Column("channel", sa.String(16), nullable=False),  # words.Channel, or suppression.EVERY_CHANNEL
+    sa.Column("topic", sa.String(64), nullable=False, server_default=""),  # a purpose of consent; "": all of them
     sa.Column("address", sa.Text, nullable=False),  # normalised e-mail or E.164: suppression follows the address
+    sa.Column("hashed", sa.Boolean, nullable=False, server_default=sa.false()),  # address is a keyed hash: was erased
     sa.Column("active", sa.Boolean, nullable=False),  # false: lifted (START, or by an operator)
     sa.Column("reason", sa.String(32), nullable=False),  # words.SuppressionReason
     sa.Column(
         "source", sa.Text, nullable=False, index=True
     ),  # the event or operator behind it; unique: replays add nothing
     sa.Column("recorded_at", Utc, nullable=False, index=True),
-    sa.UniqueConstraint("channel", "address", "source"),
+    sa.Column("expires_at", Utc),  # null: holds until it is lifted
+    sa.UniqueConstraint("channel", "topic", "address", "source"),
+)
+
+attributes = sa.Table(  # the catalogue of contacts' attributes: an import or an operator declares them
+    "attributes",
+    metadata,
+    sa.Column("attribute", sa.String(64), primary_key=True),
+    sa.Column("type", sa.String(16), nullable=False),  # values.ValueType
+    sa.Column("description", sa.Text, nullable=False, server_default=""),
+    sa.Column("declared_by", sa.Text, nullable=False),  # the import's id, or an operator
+    sa.Column("declared_at", Utc, nullable=False),
+)
+
+list_members = sa.Table(  # hand-picked contacts; a change touches contacts.updated_at, so that snapshots see it
+    "list_members",
+    metadata,
+    sa.Column("list", sa.String(50), primary_key=True),
+    sa.Column("contact_id", sa.String(24), primary_key=True, index=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("added_at", Utc, nullable=False),
+)
+
+contact_tags = sa.Table(  # words put on contacts; a change touches contacts.updated_at
+    "contact_tags",
+    metadata,
+    sa.Column("tag", sa.String(50), primary_key=True),
+    sa.Column("contact_id", sa.String(24), primary_key=True, index=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("added_at", Utc, nullable=False),
 )
 
 imports = sa.Table(  # one row a file that was taken in: the same file twice is noticed

@@ -1,9 +1,10 @@
-"""Our own pages and redirect. The receiver checked the link's signature and kept the message it names."""
+"""Our own pages and redirect. The receiver checked the link's signature and kept what it names."""
 
 from collections.abc import Iterator
 
 from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.core.words import Channel, ConsentState, EventType, SuppressionReason
+from campaign_pipeline.events.confirmations import named_consent
 from campaign_pipeline.events.event import Event, message_key
 from campaign_pipeline.events.preferences import KIND, chosen
 from campaign_pipeline.events.record import Record
@@ -71,3 +72,9 @@ def preference_events(record: Record) -> Iterator[Event]:
         run_id=run_id,
         message_id=message_id,
     )
+
+
+def confirmation(record: Record) -> Iterator[Event]:
+    """No event, because it is about no message: confirmations.py takes it. InvalidInput if it cannot."""
+    named_consent(record)
+    return iter(())

@@ -32,6 +32,8 @@ TYPES = {
 BOUNCE_CLASSES = {"bounce": "hard", "blocked": "soft"}
 """By the bounce's `type`; without one, by its status code: 5.x.x is permanent (RFC 3463)."""
 
+BOUNCES = {"hard": SuppressionReason.HARD_BOUNCE, "soft": SuppressionReason.SOFT_BOUNCE}
+
 DROP_CLASSES = {
     "invalid": ("hard", SuppressionReason.HARD_BOUNCE),
     "bounced address": ("hard", SuppressionReason.HARD_BOUNCE),
@@ -102,7 +104,7 @@ def _consequence(raw_type: str, fields: dict[str, Any]) -> tuple[str, Suppressio
     if raw_type == "bounce":
         by_status = "soft" if status.startswith("4") else "hard"
         kind = BOUNCE_CLASSES.get(_text(fields, "type"), by_status)
-        return _join(kind, status), SuppressionReason.HARD_BOUNCE if kind == "hard" else None
+        return _join(kind, status), BOUNCES[kind]
     if raw_type == "dropped":
         kind, suppress = DROP_CLASSES.get(_text(fields, "reason").lower(), ("content", None))
         return _join(kind, status), suppress

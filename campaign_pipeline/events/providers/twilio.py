@@ -37,6 +37,7 @@ CLASSES = {Kind.HARD_ADDRESS: "hard", Kind.SOFT: "soft"}
 
 SUPPRESSIONS = {
     Kind.HARD_ADDRESS: SuppressionReason.HARD_BOUNCE,
+    Kind.SOFT: SuppressionReason.SOFT_BOUNCE,
     Kind.OPTED_OUT: SuppressionReason.OPTED_OUT,
 }
 

@@ -1,9 +1,11 @@
 """`trait: {field: country, in: [DE, AT]}`: a field of the contact."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from campaign_pipeline.segments.nodes.leaf import Leaf
-from campaign_pipeline.segments.operators import Comparison, Operator, compare
+from campaign_pipeline.segments.operators import Comparison
 from campaign_pipeline.segments.scope import Scope
 
 
@@ -15,5 +17,9 @@ class Trait(Comparison, Leaf):
 
     def condition(self, scope: Scope) -> sa.ColumnElement[bool]:
         kind = scope.catalogue.field(self.field)
-        value = self.value if self.operator is Operator.IS_SET else self.fitted(kind, scope.zone)
-        return compare(scope.contacts.c[self.field], kind, self.operator, value)
+        return self.holds(scope.contacts.c[self.field], kind, scope)
+
+    def evidence(self, scope: Scope) -> dict[str, sa.ColumnElement[Any]]:
+        """The field's value, under its name."""
+        scope.catalogue.field(self.field)
+        return {self.field: scope.contacts.c[self.field]}

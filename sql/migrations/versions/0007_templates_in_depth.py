@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0007_templates_in_depth"
-down_revision = "0004_campaign_segments"
+down_revision = "0006_segment_membership"
 
 
 def upgrade() -> None:

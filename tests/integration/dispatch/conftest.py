@@ -162,7 +162,8 @@ def plan_messages(engine: sa.Engine, lake: Lake) -> Callable[[str, int, int], No
         )
         lake.write(frame, "messages", RUN)
         rows = [
-            ("plain", "en", "t", "0" * 24, part, cut.slots, list(cut.constants)) for part, cut in SKELETONS[channel].parts
+            ("plain", "en", "t", "0" * 24, part, cut.slots, list(cut.constants))
+            for part, cut in SKELETONS[channel].parts
         ]
         names = ["variant", "locale", "template", "template_hash", "part", "slots", "constants"]
         lake.write(pl.DataFrame(rows, schema=names, orient="row"), "skeletons", RUN)

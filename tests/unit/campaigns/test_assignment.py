@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from campaign_pipeline.campaigns.assignment import NOBODY, bucket_ranges, buckets, choose_variants
+from campaign_pipeline.campaigns.assignment import NOBODY, bucket_ranges, choose_variants
+from campaign_pipeline.core.hashing import AT_ONCE, buckets, fnv1a
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,16 @@ def test_a_namespace_is_a_range_of_the_same_hash(cases: dict[str, list]) -> None
 def test_ids_of_different_lengths_hash_together_as_they_do_alone() -> None:
     ids = ["", "a", "ab", "c" * 40, "123"]
     assert buckets("seed", ids).tolist() == [buckets("seed", [one])[0] for one in ids]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_many_ids_hash_as_the_specification_has_it_for_one(version: int) -> None:
+    ids = ["", "0", "x\0", *(f"{n:x}" * (n % 4) for n in range(AT_ONCE + 3))]
+    inner = [fnv1a(f"seed{one}") for one in ids]
+    expected = [fnv1a(str(one)) % 10_000 / 10_000 for one in inner]
+    if version == 1:
+        expected = [fnv1a(f"{one}seed") % 1000 / 1000 for one in ids]
+    assert buckets("seed", ids, version).tolist() == expected
 
 
 def test_shares_are_what_the_weights_say() -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaign_pipeline.campaigns.assignment import bucket_ranges, buckets, choose_variants
+from campaign_pipeline.campaigns.assignment import bucket_ranges, choose_variants
 from campaign_pipeline.campaigns.audience import SCHEMA, counts, freeze
 from campaign_pipeline.campaigns.store import Run
+from campaign_pipeline.core.hashing import buckets
 from campaign_pipeline.core.words import AudienceStatus
 
 TWO = [{"name": "plain", "weight": 1, "template": "p"}, {"name": "emoji", "weight": 3, "template": "e"}]

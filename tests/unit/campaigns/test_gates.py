@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import polars as pl
 import pytest
 
-from campaign_pipeline.campaigns.gates import Gate, audience_gates, require
+from campaign_pipeline.campaigns.gates import Gate, audience_gates, require, snapshot_gate
 from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.core.errors import GateFailed
 
@@ -114,3 +114,29 @@ def test_what_time_broke_after_the_messages_were_planned_is_left_to_dispatch(mak
     )
     twice = audience([(name, "planned", "same@x") for name in "ab"])
     assert broken(check(run, twice, final=True)) == {"one_message_an_address": 1}
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("age", "planned", "passed"),
+    [
+        (6 * HOUR, False, True),
+        (7 * HOUR, False, False),
+        (None, False, False),
+        (7 * HOUR, True, True),
+        (None, True, True),
+    ],
+)
+def test_contacts_must_be_as_fresh_as_demanded(
+    make_run: MakeRun, age: timedelta | None, planned: bool, passed: bool
+) -> None:
+    gate = snapshot_gate(make_run(snapshot_max_age="6h"), age, planned=planned)
+    assert (gate.name, gate.blocking, gate.passed) == ("snapshot_fresh", True, passed)
+    assert "snapshot_max_age is 6 h" in gate.description
+    assert ("materialise contact_snapshot" in gate.description) is not passed
+
+
+def test_without_a_demand_contacts_may_be_of_any_age(make_run: MakeRun) -> None:
+    assert snapshot_gate(make_run(), None, planned=False).passed

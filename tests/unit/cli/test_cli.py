@@ -34,7 +34,16 @@ NAMES = [name for name, _ in COMMANDS]
 def test_these_are_the_commands() -> None:
     assert sorted(NAMES) == [
         "apply",
+        "attributes declare",
+        "attributes describe",
+        "attributes list",
+        "attributes retype",
         "cancel",
+        "contacts ask-consent",
+        "contacts consent",
+        "contacts could-send",
+        "contacts erase",
+        "contacts export",
         "contacts import",
         "coupons import",
         "coupons list",
@@ -44,6 +53,9 @@ def test_these_are_the_commands() -> None:
         "experiments import",
         "experiments results",
         "init",
+        "lists add",
+        "lists remove",
+        "lists show",
         "media add",
         "media list",
         "messages show",
@@ -53,12 +65,26 @@ def test_these_are_the_commands() -> None:
         "resume",
         "run",
         "sandbox",
+        "segments changes",
+        "segments diff",
+        "segments evaluate",
+        "segments explain",
+        "segments history",
         "segments preview",
+        "segments schema",
         "serve",
         "status",
+        "suppressions add",
+        "suppressions export",
+        "suppressions import",
+        "suppressions lift",
+        "suppressions list",
         "tables import",
         "tables list",
         "tables show",
+        "tags add",
+        "tags remove",
+        "tags show",
         "templates explain",
     ]
 
@@ -133,7 +159,9 @@ def test_a_definition_error_names_file_and_line(campaigns: Campaigns, home: Path
     called = campaigns("apply", home, "--json")
     assert called.code == 2
     assert called.json["error"]["type"] == "InvalidDefinition"
-    assert called.json["error"]["message"].startswith(f"{home}/segments/a.yaml:2: where.did.")
+    assert called.json["error"]["message"] == (
+        f"{home}/segments/a.yaml:2: where.did: evnt: is not a field here; did you mean event?"
+    )
 
 
 @pytest.mark.parametrize("arguments", [("gone",), ("apply",), ("status", "--gone"), ("contacts",)])

@@ -8,6 +8,7 @@ from campaign_pipeline.contacts.mapping import ContactMapping, EventMapping, map
 from campaign_pipeline.contacts.values import ValueType
 from campaign_pipeline.core.definitions import read_definition
 from campaign_pipeline.core.errors import InvalidDefinition, InvalidInput
+from campaign_pipeline.core.paths import PROJECT_DIR
 
 
 def test_pairs_and_yaml_say_the_same(tmp_path: Path) -> None:
@@ -71,3 +72,12 @@ def test_a_mapping_file_names_the_line_that_is_wrong(tmp_path: Path) -> None:
     file.write_text("id: Key\nemial: E\n")
     with pytest.raises(InvalidDefinition, match=r"mapping.yaml:2: emial: is not a field here"):
         read_definition(file, ContactMapping)
+
+
+def test_the_mapping_of_the_documentation_is_one(tmp_path: Path) -> None:
+    text = (PROJECT_DIR / "docs" / "imports.md").read_text("utf-8")
+    file = tmp_path / "mapping.yaml"
+    file.write_text(text.split("```yaml\n")[1].split("```")[0], "utf-8")
+    mapping = read_definition(file, ContactMapping)
+    assert mapping.core_columns()["id"] == "customer_no"
+    assert mapping.consent.channels() == {"email": "Newsletter"}

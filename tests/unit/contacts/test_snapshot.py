@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from campaign_pipeline.contacts import snapshot as module
+from campaign_pipeline.contacts import snapshot_read
 from campaign_pipeline.contacts.consent import record_consent
-from campaign_pipeline.contacts.snapshot import FIELDS, read_snapshot, write_snapshot
+from campaign_pipeline.contacts.snapshot import DERIVED, FIELDS, read_snapshot, write_snapshot
 from campaign_pipeline.core.database import writing
 from campaign_pipeline.core.errors import NotFound
 from campaign_pipeline.core.lake import Lake
@@ -37,7 +37,7 @@ def add(engine: sa.Engine, *attributes: dict[str, Any]) -> None:
 def test_attributes_are_typed_over_all_contacts(
     database: sa.Engine, lake: Lake, monkeypatch: pytest.MonkeyPatch, piece: int
 ) -> None:
-    monkeypatch.setattr(module, "PIECE", piece)
+    monkeypatch.setattr(snapshot_read, "PIECE", piece)
     add(
         database,
         {"whole": 1, "some": 1, "flag": True, "mixed": True, "text": "a", "none": None},
@@ -47,6 +47,7 @@ def test_attributes_are_typed_over_all_contacts(
     snapshot = write_snapshot(database, lake)
     assert snapshot.columns == [
         *FIELDS, "consent_email", "consent_sms", "consent_whatsapp",
+        "reachable_email", "reachable_sms", "reachable_whatsapp", "lists", "tags",
         "flag", "mixed", "none", "only_here", "some", "text", "whole",
     ]  # fmt: skip
     attributes = snapshot.select("flag", "mixed", "none", "only_here", "some", "text", "whole")
@@ -80,5 +81,5 @@ def test_a_snapshot_of_nobody_has_the_same_columns(engine: sa.Engine, lake: Lake
     with pytest.raises(NotFound):
         read_snapshot(lake)
     snapshot = write_snapshot(engine, lake)
-    assert snapshot.schema == pl.Schema(FIELDS | {f"consent_{channel}": pl.Boolean for channel in Channel})
+    assert snapshot.schema == pl.Schema(FIELDS | DERIVED)
     assert snapshot.is_empty()

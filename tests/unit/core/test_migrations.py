@@ -1,4 +1,4 @@
-"""The schema: the same four revisions build exactly our tables on both databases."""
+"""The schema: the same revisions build exactly our tables on both databases."""
 
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata

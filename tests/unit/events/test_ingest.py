@@ -24,12 +24,13 @@ from payloads import (
 )
 
 from campaign_pipeline.contacts.consent import current_consent, record_consent
-from campaign_pipeline.contacts.suppression import active_suppressions
+from campaign_pipeline.contacts.opt_in import ask_consent
+from campaign_pipeline.contacts.suppression import active_suppressions, suppress_erased, suppressed_among
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.ids import message_id
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.settings import Settings
-from campaign_pipeline.core.tables import consents, inbox_cursors, outcomes, suppressions
+from campaign_pipeline.core.tables import campaign_versions, consents, inbox_cursors, outcomes, suppressions
 from campaign_pipeline.core.words import Channel, ConsentState
 from campaign_pipeline.events import ingest
 from campaign_pipeline.events.ingest import pending_bytes, receive
@@ -38,9 +39,9 @@ from campaign_pipeline.events.normalise import SCHEMA
 pytestmark = pytest.mark.usefixtures("sent")
 
 
-def suppressed(engine: sa.Engine, channel: Channel) -> list[tuple[Any, ...]]:
+def suppressed(engine: sa.Engine, channel: Channel, at: datetime = NOW) -> list[tuple[Any, ...]]:
     with reading(engine) as connection:
-        return active_suppressions(connection, channel).rows()
+        return active_suppressions(connection, channel, at=at).rows()
 
 
 def consent(engine: sa.Engine, channel: Channel) -> dict[str, str]:
@@ -134,11 +135,42 @@ def test_email_opt_outs_complaints_and_hard_bounces_suppress_once(
     assert suppressed(engine, Channel.SMS) == []
 
 
-def test_a_soft_bounce_suppresses_nobody(
+@pytest.mark.parametrize("request_", ["sendgrid", "twilio"])
+def test_a_soft_bounce_suppresses_for_some_days_and_withdraws_nothing(
+    engine: sa.Engine, lake: Lake, settings: Settings, receive_requests: Any, request_: str
+) -> None:
+    if request_ == "sendgrid":
+        channel, held = Channel.EMAIL, [(ANN_EMAIL, "soft_bounce")]
+        receive_requests(sendgrid_post(sendgrid_item("bounce", type="blocked")))
+    else:
+        channel, held = Channel.SMS, [(ANN_PHONE, "soft_bounce")]
+        receive_requests(twilio_status("undelivered", ErrorCode="30003"))
+    assert receive(engine, lake, settings).suppressed == 1
+    assert settings.soft_bounce_days == 3
+    assert suppressed(engine, channel, NOW + timedelta(days=3, seconds=-1)) == held
+    assert suppressed(engine, channel, NOW + timedelta(days=3)) == []
+    assert count(engine, consents) == 0
+
+
+def test_no_days_for_soft_bounces_means_that_they_do_not_suppress(
     engine: sa.Engine, lake: Lake, settings: Settings, receive_requests: Any
 ) -> None:
     receive_requests(sendgrid_post(sendgrid_item("bounce", type="blocked")))
+    assert receive(engine, lake, settings.model_copy(update={"soft_bounce_days": 0})).suppressed == 0
+    assert suppressed(engine, Channel.EMAIL, NOW) == []
+
+
+def test_a_late_event_of_an_erased_address_does_not_write_it_down_again(
+    engine: sa.Engine, lake: Lake, settings: Settings, receive_requests: Any
+) -> None:
+    with writing(engine) as connection:
+        suppress_erased(connection, [(Channel.EMAIL, ANN_EMAIL)], settings.link_secret, NOW)
+    receive_requests(sendgrid_post(sendgrid_item("bounce", email=ANN_EMAIL)))
     assert receive(engine, lake, settings).suppressed == 0
+    with reading(engine) as connection:
+        assert ANN_EMAIL not in connection.execute(sa.select(suppressions.c.address)).scalars().all()
+        held = suppressed_among(connection, Channel.EMAIL, pl.Series([ANN_EMAIL]), at=NOW, secret=settings.link_secret)
+    assert held.rows() == [(ANN_EMAIL, "erased")]
 
 
 def test_our_own_link_suppresses_the_address_of_the_message_on_its_channel(
@@ -249,3 +281,62 @@ def test_events_settle_doubts(engine: sa.Engine, lake: Lake, settings: Settings,
     assert (row.message_no, row.attempt, row.outcome, row.provider_id) == (0, 1, "accepted", "x-aaaa")
     receive_requests(sendgrid_post(item), at=NOW + timedelta(hours=1))
     assert receive(engine, lake, settings).settled == 0
+
+
+def test_a_start_leaves_a_consent_that_was_never_confirmed_pending(
+    engine: sa.Engine, lake: Lake, settings: Settings, receive_requests: Any
+) -> None:
+    with writing(engine) as connection:
+        ask_consent(connection, ANN, Channel.SMS, source="form", at=NOW - timedelta(days=1))
+    receive_requests(twilio_inbound("STOP", sid="SM1"))
+    receive(engine, lake, settings)
+    assert consent(engine, Channel.SMS) == {ANN: "withdrawn"}
+    receive_requests(twilio_inbound("START", sid="SM2"), at=NOW + timedelta(hours=1))
+    receive(engine, lake, settings)
+    assert consent(engine, Channel.SMS) == {ANN: "pending"}
+
+
+def test_an_opt_out_withdraws_consent_for_the_purpose_of_the_run_too(
+    engine: sa.Engine, lake: Lake, settings: Settings, receive_requests: Any
+) -> None:
+    with writing(engine) as connection:
+        definition = {"channel": "email", "purpose": "newsletter"}
+        of_run = campaign_versions.c.campaign == "spring-sale"
+        connection.execute(sa.update(campaign_versions).where(of_run).values(definition=definition))
+        for purpose in ("marketing", "newsletter", "invoices"):
+            said = ConsentState.GRANTED
+            before = NOW - timedelta(days=1)
+            record_consent(connection, ANN, Channel.EMAIL, said, source="form", at=before, purpose=purpose)
+    receive_requests(unsubscription())
+    receive(engine, lake, settings)
+    with reading(engine) as connection:
+        states = {
+            purpose: current_consent(connection, Channel.EMAIL, purpose)["state"].item()
+            for purpose in ("marketing", "newsletter", "invoices")
+        }
+    assert states == {"marketing": "withdrawn", "newsletter": "withdrawn", "invoices": "granted"}
+
+
+def test_a_confirmation_grants_what_was_asked_and_is_no_event(
+    engine: sa.Engine, lake: Lake, settings: Settings, receive_requests: Any
+) -> None:
+    with writing(engine) as connection:
+        asked = ask_consent(connection, ANN, Channel.EMAIL, source="form", at=NOW - timedelta(days=1))
+    kept = {"contact_id": ANN, "consent_id": str(asked.consent_id), "ip": "203.0.113.7"}
+    receive_requests(("own", "confirm", kept, b""), ("own", "confirm", kept, b""))
+    received = receive(engine, lake, settings)
+    assert (received.confirmed, received.events, received.rejected) == (1, 0, 0)
+    assert consent(engine, Channel.EMAIL) == {ANN: "granted"}
+    with reading(engine) as connection:
+        query = sa.select(consents.c.evidence, consents.c.recorded_at).where(consents.c.state == "granted")
+        [(evidence, recorded_at)] = connection.execute(query).all()
+    assert evidence == {"confirms": asked.consent_id, "ip": "203.0.113.7"}
+    assert recorded_at == NOW
+
+
+def test_a_confirmation_that_names_nothing_is_set_aside(
+    engine: sa.Engine, lake: Lake, settings: Settings, receive_requests: Any
+) -> None:
+    receive_requests(("own", "confirm", {"contact_id": ANN, "consent_id": "x"}, b""))
+    received = receive(engine, lake, settings)
+    assert (received.confirmed, received.rejected) == (0, 1)

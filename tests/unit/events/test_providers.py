@@ -48,8 +48,8 @@ def test_a_sendgrid_event_carries_message_time_and_provider_id() -> None:
     ("fields", "reason", "suppress"),
     [
         ({"event": "bounce", "type": "bounce", "status": "5.1.1"}, "hard:5.1.1", "hard_bounce"),
-        ({"event": "bounce", "type": "blocked", "status": "5.7.1"}, "soft:5.7.1", None),
-        ({"event": "bounce", "status": "4.2.2"}, "soft:4.2.2", None),
+        ({"event": "bounce", "type": "blocked", "status": "5.7.1"}, "soft:5.7.1", "soft_bounce"),
+        ({"event": "bounce", "status": "4.2.2"}, "soft:4.2.2", "soft_bounce"),
         ({"event": "bounce", "status": "5.0.0"}, "hard:5.0.0", "hard_bounce"),
         ({"event": "dropped", "reason": "Bounced Address"}, "hard", "hard_bounce"),
         ({"event": "dropped", "reason": "Unsubscribed Address"}, "unsubscribed", "unsubscribed"),
@@ -157,7 +157,7 @@ def test_twilio_statuses_have_their_place_in_the_lifecycle(raw: str, expected: E
     [
         ("30005", "hard:30005", SuppressionReason.HARD_BOUNCE),
         ("21610", "opted_out:21610", SuppressionReason.OPTED_OUT),
-        ("30003", "soft:30003", None),
+        ("30003", "soft:30003", SuppressionReason.SOFT_BOUNCE),
         ("30007", "filtered:30007", None),
         ("99999", "unknown:99999", None),
         ("", "", None),

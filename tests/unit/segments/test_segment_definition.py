@@ -6,8 +6,9 @@ import pytest
 
 from campaign_pipeline.core.errors import InvalidDefinition
 from campaign_pipeline.core.paths import SAMPLE_DEFINITIONS_DIR
-from campaign_pipeline.segments.definition import Segment, read_segment_file, says, walk
+from campaign_pipeline.segments.definition import Segment, read_segment_file, walk
 from campaign_pipeline.segments.references import check_references
+from campaign_pipeline.segments.tree import says
 
 LAPSED = """\
 segment: lapsed_buyers
@@ -55,7 +56,7 @@ def test_a_segment_file_is_read_line_by_line(tmp_path: Path) -> None:
         (
             "where: {trait: {field: a, eq: 1}, did: {event: x}}",
             2,
-            "where: trait, did: a node has exactly one of all, any, not, trait, did, segment",
+            "where: trait, did: a node has exactly one of all, any, not, trait, did, ",
         ),
         ("where:\n  all:\n    - {trial: {field: a}}", 4, "where.all.0: trial: a node has exactly one of"),
         ("where: {trial: {field: a}}", 2, "did you mean trait?"),

@@ -41,7 +41,8 @@ def test_a_kept_version_says_its_defaults(engine: sa.Engine) -> None:
         apply_segment(connection, Segment.model_validate({"segment": "buyers", "where": where}), utc_now())
         kept = connection.scalar(sa.select(segment_versions.c.definition))
     did = {"event": "purchase", "count": {"gte": 1}, "where": []}
-    assert kept == {"segment": "buyers", "description": "", "timezone": "UTC", "where": {"did": did}}
+    defaults = {"description": "", "timezone": "UTC", "metrics": {}, "exclude": []}
+    assert kept == {"segment": "buyers", "where": {"did": did}, **defaults}
 
 
 def test_a_segment_that_was_not_applied_is_not_found(engine: sa.Engine) -> None:

@@ -1,10 +1,16 @@
-"""Property test: DuckDB, PostgreSQL and plain Python give the same contacts for random segments."""
+"""Property test: DuckDB, PostgreSQL and plain Python give the same contacts for random segments.
+
+A longer run by hand, with other trees: SEGMENT_TREES=5000 SEGMENT_SEED=1 pytest tests/unit/segments/test_three_...
+"""
 
 import json
+import os
 import random
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,7 +19,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 import sqlglot
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, given, seed
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlglot import expressions as exp
@@ -21,15 +27,19 @@ from sqlglot import expressions as exp
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.segments.catalogue import read_catalogue
 from campaign_pipeline.segments.compiler import Tables, compiler, lake_tables
-from campaign_pipeline.segments.definition import NODE_TYPES, Segment
+from campaign_pipeline.segments.definition import Segment
 from campaign_pipeline.segments.dialect import duckdb_sql
 from campaign_pipeline.segments.evaluate import open_lake, preview
+from campaign_pipeline.segments.nodes.engaged import What
 from campaign_pipeline.segments.operators import Operator
+from campaign_pipeline.segments.tree import NODE_TYPES
 
 sys.path.insert(0, str(Path(__file__).parent))  # the two helpers beside this file
 
+import random_people as people
 import random_world as rw
 from python_evaluator import World
+from python_people import written_out
 
 TIME = pl.Datetime("us", "UTC")
 CONTACT_TYPES = {
@@ -40,6 +50,10 @@ CONTACT_TYPES = {
     "vip": pl.Boolean,
     "order": pl.String,
     "created_at": TIME,
+    "birthday": pl.String,
+    "lists": pl.List(pl.String),
+    "tags": pl.List(pl.String),
+    **{f"reachable_{channel}": pl.Boolean for channel in people.CHANNELS},
 }
 EVENT_TYPES = {
     "event_id": pl.String,
@@ -48,13 +62,25 @@ EVENT_TYPES = {
     "occurred_at": TIME,
     "properties": pl.String,
 }
+MESSAGE_TYPES = {
+    **dict.fromkeys(("run_id", "campaign", "channel", "contact_id", "variant"), pl.String),
+    **dict.fromkeys((what.column for what in What), TIME),
+}
+TREES = int(os.environ.get("SEGMENT_TREES", "600"))
+MEASURES = ("sum", "avg", "min", "max")
+COMPARED = ("gte", "lte", "eq", "gt", "lt", "between")
+SEED = int(os.environ.get("SEGMENT_SEED", "0"))
+TREES_AN_OPERATOR = 5 * len(Operator)
+"""So many trees there are if each operator has one library of five."""
 OUR_WORDS = {"VARCHAR", "BOOLEAN", "NULL", "true"}  # the only text that may stand in the SQL itself
 
 
 @pytest.fixture(scope="module")
 def world() -> World:
     draw = random.Random(20260330)
-    return World(rw.contacts(draw), rw.events(draw), rw.AS_OF, {})
+    contacts, events = rw.contacts(draw), rw.events(draw)
+    contacts = people.with_people(contacts, draw)
+    return World(contacts, events, rw.AS_OF, {}, people.messages(contacts, rw.TIMES, draw))
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +90,8 @@ def world_lake(world: World, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     events = pl.DataFrame(world.events, schema=EVENT_TYPES)
     lake.write(events[:70], "behaviour", "first")
     lake.write(events[70:], "behaviour", "second")
+    for (run,), rows in pl.DataFrame(world.messages, schema=MESSAGE_TYPES).group_by("run_id"):
+        lake.write(rows, "message_facts", str(run))
     return lake
 
 
@@ -72,6 +100,7 @@ def postgres(world: World, postgres_url: str) -> Iterator[tuple[sa.Connection, T
     """The world in temporary tables of one connection."""
     metadata = sa.MetaData()
     types = {pl.String: sa.Text(), pl.Int64: sa.BigInteger(), pl.Float64: sa.Double(), pl.Boolean: sa.Boolean()}
+    types |= {pl.List(pl.String): sa.ARRAY(sa.Text())}
     time = sa.DateTime(timezone=True)
     contacts = sa.Table(
         "contact_snapshot",
@@ -82,13 +111,16 @@ def postgres(world: World, postgres_url: str) -> Iterator[tuple[sa.Connection, T
     columns = {name: sa.Column(name, types.get(dtype, time)) for name, dtype in EVENT_TYPES.items()}
     columns["properties"] = sa.Column("properties", JSONB())
     events = sa.Table("behaviour", metadata, *columns.values(), prefixes=["TEMPORARY"])
+    columns = {name: sa.Column(name, types.get(dtype, time)) for name, dtype in MESSAGE_TYPES.items()}
+    messages = sa.Table("message_facts", metadata, *columns.values(), prefixes=["TEMPORARY"])
     engine = sa.create_engine(postgres_url)
     with engine.connect() as connection:
         metadata.create_all(connection, checkfirst=False)
         connection.execute(sa.insert(contacts), world.contacts)
         rows = [{**event, "properties": json.loads(event["properties"])} for event in world.events]
         connection.execute(sa.insert(events), rows)
-        yield connection, Tables(contacts, events)
+        connection.execute(sa.insert(messages), world.messages)
+        yield connection, Tables(contacts, events, messages)
     engine.dispose()
 
 
@@ -101,34 +133,43 @@ def test_random_segments_have_the_same_members_in_duckdb_postgresql_and_python(
     seen: Counter[str] = Counter()
     sizes: Counter[int] = Counter()
 
-    @hypothesis_settings(max_examples=250, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(rw.libraries())
-    def agree(definitions: dict[str, dict[str, Any]]) -> None:
+    def agree(definitions: dict[str, dict[str, Any]], as_of: datetime) -> None:
         library = {name: Segment.model_validate(one) for name, one in definitions.items()}
-        drawn = library["drawn"]
-        here = World(world.contacts, world.events, world.as_of, definitions)
-        expected = sorted(here.members(definitions["drawn"]))
+        here = World(world.contacts, world.events, as_of, definitions, world.messages)
+        for name, segment in library.items():
+            expected = sorted(here.members(definitions[name]))
+            text, parameters = duckdb_sql(compiler(segment, library, catalogue, tables, as_of).members(segment))
+            in_duckdb = [row[0] for row in duck.sql(text, params=parameters).fetchall()]
+            query = compiler(segment, library, catalogue, postgres_tables, as_of).members(segment)
+            in_postgres = list(connection.scalars(query))
 
-        text, parameters = duckdb_sql(compiler(drawn, library, catalogue, tables, rw.AS_OF).members(drawn))
-        in_duckdb = [row[0] for row in duck.sql(text, params=parameters).fetchall()]
-        query = compiler(drawn, library, catalogue, postgres_tables, rw.AS_OF).members(drawn)
-        in_postgres = list(connection.scalars(query))
-
-        assert in_duckdb == expected, "DuckDB differs from Python"
-        assert in_postgres == expected, "PostgreSQL differs from Python"
+            assert in_duckdb == expected, f"{name}: DuckDB differs from Python"
+            assert in_postgres == expected, f"{name}: PostgreSQL differs from Python"
+            count(definitions[name]["where"], definitions, seen)
+            seen.update(list(definitions[name]))
+            sizes[len(expected)] += 1
         is_one_harmless_select(text)
-        count(definitions["drawn"]["where"], definitions, seen)
-        sizes[len(expected)] += 1
 
     with open_lake(world_lake, tables) as duck:
-        agree()
+        for number, op in enumerate(Operator):
+            random_libraries = rw.libraries(op.value, rw.THRESHOLDS[number % len(rw.THRESHOLDS)])
+            run = seed(1000 * SEED + number)(given(random_libraries, rw.AS_OFS)(agree))
+            hypothesis_settings(
+                max_examples=TREES // TREES_AN_OPERATOR + 1,
+                deadline=None,
+                derandomize=False,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            )(run)()
 
-    assert sizes.total() >= 150
+    assert sizes.total() >= TREES
     assert set(NODE_TYPES) <= set(seen), "the generator does not know every kind of node"
     assert {f"trait.{op}" for op in Operator} <= set(seen)
     assert {f"where.{op}" for op in Operator} <= set(seen)
-    assert {f"{part}.{op}" for part in ("count", "sum") for op in ("gte", "lte", "eq", "gt", "lt")} <= set(seen)
-    assert {"within", "since", "until"} <= set(seen)
+    assert {f"{part}.{op}" for part in ("count", "measure") for op in COMPARED} <= set(seen)
+    assert set(MEASURES) <= set(seen)
+    assert {"trait.ignore_case", "where.ignore_case", "within", "since", "until"} <= set(seen)
+    assert {"percentile", "is_set", "recency", "frequency", "monetary", "exclude", "sample", "limit"} <= set(seen)
     trivial = sizes[0] + sizes[len(world.contacts)]
     assert trivial < sizes.total() / 2, "most segments match nobody or everybody: the comparison says little"
 
@@ -140,16 +181,34 @@ def test_a_preview_counts_every_line_as_python_does(world: World, world_lake: La
     @given(rw.libraries())
     def agree(definitions: dict[str, dict[str, Any]]) -> None:
         library = {name: Segment.model_validate(one) for name, one in definitions.items()}
-        here = World(world.contacts, world.events, world.as_of, definitions)
+        here = World(world.contacts, world.events, world.as_of, definitions, world.messages)
         everyone = {contact["contact_id"] for contact in world.contacts}
         expected: list[tuple[str, int, int]] = []
-        count_lines(here, definitions["drawn"], "where", everyone, expected)
+        count_whole(here, definitions["drawn"], everyone, expected)
         found = preview(world_lake, library["drawn"], library, rw.AS_OF, catalogue)
         assert sorted((line.path, line.matches, line.remains) for line in found.lines) == sorted(expected)
         members = sorted(here.members(definitions["drawn"]))
         assert (found.count, found.total, found.sample) == (len(members), len(everyone), members[:10])
 
     agree()
+
+
+def count_whole(world: World, segment: dict[str, Any], everyone: set[str], lines: list[tuple[str, int, int]]) -> None:
+    """`where`, and after it exclusions, sample and limit, as lines of an `all` that is the whole segment."""
+    after = [key for key in ("exclude", "sample", "limit") if key in segment]
+    members = world.members(segment)
+    lines += [("", len(members), len(members))] if after else []
+    count_lines(world, segment, "where", everyone, lines)
+    left = world.matching(segment["where"], ZoneInfo(segment["timezone"]))
+    nodes = [{"not": written_out(node)} for node in segment.get("exclude", [])]
+    for index, node in enumerate(nodes):
+        count_lines(world, segment | {"exclude": nodes}, f"exclude.{index}", left, lines)
+        left = left & world.matching(node, ZoneInfo(segment["timezone"]))
+    if "sample" in segment:
+        sampled = {contact for contact in everyone if world.sampled(contact, segment["sample"])}
+        lines.append(("sample", len(sampled), len(left & sampled)))
+    if "limit" in segment:
+        lines.append(("limit", len(members), len(members)))
 
 
 def count_lines(
@@ -184,7 +243,10 @@ def count_lines(
 def is_one_harmless_select(text: str) -> None:
     (statement,) = sqlglot.parse(text, dialect="duckdb")
     assert isinstance(statement, exp.Select)
-    assert {table.name for table in statement.find_all(exp.Table)} <= {"contact_snapshot", "behaviour"}
+    shared = {cte.alias for cte in statement.find_all(exp.CTE)}
+    assert all(re.fullmatch(r"[a-z]+_[0-9a-f]{24}", name) for name in shared)
+    tables = {"contact_snapshot", "behaviour", "message_facts"}
+    assert {table.name for table in statement.find_all(exp.Table)} - shared <= tables
     assert {literal.this for literal in statement.find_all(exp.Literal) if literal.is_string} <= OUR_WORDS
     assert [select.sql() for select in statement.selects] == ["contact_snapshot.contact_id"]
 
@@ -201,7 +263,11 @@ def count(node: dict[str, Any], library: dict[str, dict[str, Any]], seen: Counte
         count(library[value]["where"], library, seen)
     elif key == "trait":
         seen.update(f"trait.{name}" for name in value)
+    elif key in ("list", "tag", "reachable"):
+        seen[f"{key}.{type(value).__name__}"] += 1
     else:
         seen.update(value.keys())
-        seen.update(f"{part}.{name}" for part in ("count", "sum") for name in value.get(part, {}))
-        seen.update(f"where.{name}" for rule in value.get("where", []) for name in rule)
+        seen.update(f"count.{name}" for name in value.get("count", {}))
+        seen.update(f"measure.{name}" for part in MEASURES for name in value.get(part, {}))
+        steps = [step for step in value.get("steps", []) if isinstance(step, dict)]
+        seen.update(f"where.{name}" for part in (value, *steps) for rule in part.get("where", []) for name in rule)

@@ -1,0 +1,1 @@
+"""What is held about one contact: told in full, or erased everywhere."""
