@@ -110,7 +110,7 @@ def started(place: Installation, folder: Path, as_of: datetime = AT) -> str:
 
 def texts(place: Installation, run_id: str) -> dict[str, tuple[str, str]]:
     """contact id -> variant, html."""
-    _, messages = write_messages(place, run_id)
+    messages = write_messages(place, run_id)[1]
     html = {name: parts["html"] for name, parts in assemble(place.lake.read("skeletons", run_id), messages)}
     rows = messages.select("contact_id", "variant", "message_id").iter_rows()
     return {contact: (variant, html[message]) for contact, variant, message in rows}
