@@ -7,7 +7,8 @@ import polars as pl
 
 from campaign_pipeline.core.words import Channel
 from campaign_pipeline.defs.partitions import campaign_runs
-from campaign_pipeline.defs.presentation import Materialised, code, table
+from campaign_pipeline.defs.presentation import Materialised, check_results, check_specs, code, table
+from campaign_pipeline.messages.verify import GATE
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.runs import preview_messages, write_messages
 
@@ -17,11 +18,12 @@ from campaign_pipeline.operations.runs import preview_messages, write_messages
     kinds={"jinja2", "parquet"},
     partitions_def=campaign_runs,
     deps=["audience"],
+    check_specs=check_specs("messages", [GATE]),
     owners=["team:marketing"],
 )
 def messages(context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]) -> Materialised:
     """One rendered message a planned contact, numbered and cut into the batches that will be sent."""
-    run, rendered = write_messages(installation, context.partition_key)
+    run, rendered, gate = write_messages(installation, context.partition_key)
     metadata: dict[str, Any] = {
         "dagster/row_count": rendered.height,
         "batches": rendered.get_column("batch_no").n_unique(),
@@ -30,7 +32,7 @@ def messages(context: dg.AssetExecutionContext, installation: dg.ResourceParam[I
     }
     if run.campaign.channel == Channel.SMS:
         metadata["sms_parts"] = int(rendered.get_column("sms_parts").sum())
-    return Materialised(metadata=metadata)
+    return Materialised(metadata=metadata, check_results=check_results([gate]))
 
 
 def _preview(variants: dict[str, dict[str, str]]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from campaign_pipeline.core.errors import InvalidInput
-from campaign_pipeline.core.ids import message_ids
+from campaign_pipeline.core.ids import message_id, message_ids
 from campaign_pipeline.core.words import Channel
 from campaign_pipeline.messages.batches import SUBSTITUTION_LIMIT, TAG_BYTES
 from campaign_pipeline.messages.compiled import CompiledTemplate, Problem, compile_template
@@ -99,10 +99,7 @@ def _of_variant(job: Job, variant: Variant, rows: pl.DataFrame) -> tuple[pl.Data
     """The messages of one variant's rows in one language, with the column row."""
     channel = job.context.channel
     ids = message_ids(job.context.run_id, rows["contact_id"].to_list(), channel)
-    columns = job.context.columns(variant.compiled.names, ids)
-    columns |= {name: rows[name] for name in RECORDS if name in rows.columns and name != "contact"}
-    contacts = filled_in(rows["contact"], variant.stored.template.inputs)
-    fragments = variant.program.fragments(contacts, columns)
+    fragments = variant.program.fragments(*_read(job, variant, rows, ids))
     problems = dict(fragments.problems)
     parts = pl.Series([None], dtype=pl.Int16).new_from_index(0, rows.height)
     if channel is Channel.SMS:
@@ -122,6 +119,28 @@ def _of_variant(job: Job, variant: Variant, rows: pl.DataFrame) -> tuple[pl.Data
     if problems:
         messages = messages.filter(~pl.int_range(pl.len()).is_in(list(problems)))
     return messages, failures
+
+
+def _read(job: Job, variant: Variant, rows: pl.DataFrame, ids: list[str]) -> tuple[pl.Series, dict[str, pl.Series]]:
+    """What the template reads: the contacts, and the context's other columns by name."""
+    columns = job.context.columns(variant.compiled.names, ids)
+    columns |= {name: rows[name] for name in RECORDS if name in rows.columns and name != "contact"}
+    return filled_in(rows["contact"], variant.stored.template.inputs), columns
+
+
+def reference(job: Job, rows: pl.DataFrame) -> pl.DataFrame:
+    """message_id and fragments of some of a run's messages, rendered one by one by Jinja2: what they have to be.
+
+    A message that cannot be rendered has no fragments.
+    """
+    found: list[tuple[str, list[str]]] = []
+    for (name, locale), of_variant in rows.group_by("variant", "locale", maintain_order=True):
+        variant = job.variants[str(name), str(locale)]
+        contacts = of_variant["contact_id"]
+        ids = [message_id(job.context.run_id, each, job.context.channel) for each in contacts]
+        told = variant.program.reference(*_read(job, variant, of_variant, ids))
+        found += [(each, [] if isinstance(one, Problem) else one) for each, one in zip(ids, told, strict=True)]
+    return pl.DataFrame(found, schema={"message_id": pl.String, "fragments": pl.List(pl.String)}, orient="row")
 
 
 def _alone(channel: Channel, fragments: list[pl.Series], height: int) -> pl.Series:

@@ -10,13 +10,14 @@ from pydantic import SecretStr
 from campaign_pipeline.core.errors import Inconsistent, InvalidInput
 from campaign_pipeline.core.words import AudienceStatus, Channel
 from campaign_pipeline.messages.batches import number_batches
-from campaign_pipeline.messages.chunks import Failure, Job, Variant
+from campaign_pipeline.messages.chunks import Failure, Job, Variant, reference
 from campaign_pipeline.messages.compiled import Problem
 from campaign_pipeline.messages.locales import choose_all
 from campaign_pipeline.messages.run_context import RunContext
 from campaign_pipeline.messages.skeletons import SKELETONS_SCHEMA, Arm
 from campaign_pipeline.messages.store import StoredTemplate
 from campaign_pipeline.messages.tracking import AS_WRITTEN, LinkRules
+from campaign_pipeline.messages.verify import sample_of
 from campaign_pipeline.messages.workers import rendered_chunks
 
 MESSAGES_SCHEMA: dict[str, pl.DataType] = {
@@ -42,6 +43,8 @@ _SHOWN = 5
 class Rendered:
     skeletons: pl.DataFrame  # SKELETONS_SCHEMA
     messages: pl.DataFrame  # MESSAGES_SCHEMA
+    sample: pl.DataFrame
+    """message_id, fragments of some of the messages, by Jinja2 alone: see verify.py."""
 
 
 @dataclass
@@ -107,8 +110,9 @@ def render_run(
         progress(done := done + chunk, planned.height)
     failures.raise_if_any(run_id)
     if not frames:
-        return Rendered(skeletons, pl.DataFrame(schema=MESSAGES_SCHEMA))
-    return Rendered(skeletons, _numbered(pl.concat(frames), batch_size))
+        frames.append(pl.DataFrame(schema=MESSAGES_SCHEMA).with_columns(alone=pl.lit(False)))
+    sample = reference(job, sample_of(planned))
+    return Rendered(skeletons, _numbered(pl.concat(frames), batch_size), sample)
 
 
 def _numbered(messages: pl.DataFrame, batch_size: int) -> pl.DataFrame:

@@ -24,6 +24,7 @@ from campaign_pipeline.dispatch import ledger, reconcile, worker
 from campaign_pipeline.dispatch.account import RunAccount, account
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.channels import open_channel
+from campaign_pipeline.messages import verify
 from campaign_pipeline.messages.context import needs
 from campaign_pipeline.messages.preview import example_contact, preview_with_example
 from campaign_pipeline.messages.render import render_run
@@ -80,13 +81,16 @@ def check_audience(
     return [*gates.audience_gates(run, audience, consented, suppressed, now, final=final or planned), fresh]
 
 
-def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.DataFrame]:
-    """Render the run's messages and cut them into batches; once planned, they are final."""
+def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.DataFrame, gates.Gate]:
+    """Render the run's messages and cut them into batches; once planned, they are final.
+
+    The gate: whether a sample of what was written is what Jinja2 alone makes of it.
+    """
     lake, settings = installation.lake, installation.settings
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
         if _planned(connection, run_id):
-            return run, lake.read("messages", run_id)
+            return run, lake.read("messages", run_id), verify.final()
         templates = load_templates(connection)
     campaign = run.campaign
     size = settings.sendgrid_batch_size if campaign.channel == Channel.EMAIL else settings.twilio_batch_size
@@ -104,11 +108,14 @@ def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.Dat
         link_secret=settings.link_secret,
         batch_size=size,
         links=link_rules(campaign),
+        workers=settings.render_workers,
         progress=progress_of("rendered"),
     )
     lake.write(rendered.skeletons, "skeletons", run_id)
-    lake.write(rendered.messages, "messages", run_id)
-    return run, rendered.messages
+    written = lake.write(rendered.messages, "messages", run_id)
+    sent = pl.scan_parquet(written, glob=False).select("message_id", "fragments")
+    sampled = sent.filter(pl.col("message_id").is_in(rendered.sample["message_id"].implode())).collect()
+    return run, rendered.messages, verify.verify_sample(rendered.sample, sampled)
 
 
 def preview_messages(installation: Installation, run: Run) -> dict[str, dict[str, str]]:

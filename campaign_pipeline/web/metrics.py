@@ -60,6 +60,6 @@ class CountRequests:
 
 def _route(path: str) -> str:
     """A few labels only, none of which holds a token."""
-    if path.startswith(("/u/", "/c/", "/p/", "/v/", "/r/")):
+    if path.startswith(("/u/", "/c/", "/p/", "/v/", "/r/", "/m/")):
         return path[:2]
     return path if path in ROUTES else "other"

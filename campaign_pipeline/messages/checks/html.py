@@ -33,6 +33,9 @@ def check_html(text: str, unsubscribe_url: str) -> Iterator[Finding]:
         document = lxml_html.document_fromstring(text)
     except ParserError:
         return
+    said = document.xpath("//text()[not(ancestor::head or ancestor::style or ancestor::script)]")
+    if not "".join(said).strip() and document.find(".//img") is None:
+        yield Finding("empty_part", "html", 0, "shows neither text nor an image")
     links = [(each.sourceline or 0, each.get("href", "")) for each in document.iter("a", "area")]
     for line, address in links:
         if problem := link_problem(address):

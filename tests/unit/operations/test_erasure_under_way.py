@@ -57,7 +57,7 @@ class ListChannel:
 @pytest.fixture
 def channel(monkeypatch: pytest.MonkeyPatch) -> ListChannel:
     channel = ListChannel()
-    monkeypatch.setattr(module, "open_channel", lambda _name, _settings: channel)
+    monkeypatch.setattr(module, "open_channel", lambda _name, _settings, **_: channel)
     return channel
 
 

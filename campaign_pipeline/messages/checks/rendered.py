@@ -1,0 +1,171 @@
+"""Checks of rendered messages: of all by columns where that is cheap, of some where a browser's eyes are needed.
+
+Columns only tell which messages to look at; what is wrong with them is said by the checks of one message.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+
+import polars as pl
+
+from campaign_pipeline.core.words import Channel
+from campaign_pipeline.messages.checks.finding import SHOWN, Finding, together
+from campaign_pipeline.messages.checks.html import CLIPPED_AT, check_html
+from campaign_pipeline.messages.checks.texts import (
+    LONGEST_SUBJECT,
+    PLACEHOLDER,
+    STOP,
+    WHATSAPP_BODY,
+    check_approved,
+    check_sms,
+    check_subject,
+    check_variables,
+    filled,
+    too_long,
+)
+from campaign_pipeline.messages.definition import Template
+from campaign_pipeline.messages.skeletons import Arm, MessageSkeleton
+from campaign_pipeline.messages.vectorised.assemble import assembled
+
+LOOKED_AT = 20
+"""E-mails of a variant and language whose HTML is read."""
+
+Unsubscribe = Callable[[str], str]
+"""message_id -> the unsubscribe link that must stand in the message."""
+
+
+def check_messages(
+    skeletons: Mapping[Arm, MessageSkeleton],
+    messages: pl.DataFrame,
+    templates: Mapping[str, Template],
+    unsubscribe: Unsubscribe,
+    looked_at: int = LOOKED_AT,
+) -> list[Finding]:
+    """What is wrong with `messages` (rows of the messages frame); `templates` are by variant, as they were rendered.
+
+    The HTML of `looked_at` e-mails of each variant and language is read, spread evenly.
+    """
+    found: list[Finding] = []
+    for (variant, locale), rows in messages.group_by("variant", "locale", maintain_order=True):
+        name, language = str(variant), str(locale)
+        arm = _Arm(skeletons[name, language], rows, templates[name], language)
+        of_arm = together(_CHECKS[arm.template.channel](arm, unsubscribe, looked_at))
+        found += [replace(each, variant=name, locale=language) for each in of_arm]
+    return found
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """The messages of one variant in one language."""
+
+    skeleton: MessageSkeleton
+    rows: pl.DataFrame
+    template: Template
+    locale: str
+
+    def column(self, part: str) -> pl.Series:
+        """The whole text of one part of every message."""
+        start = 0
+        for name, skeleton in self.skeleton.parts:
+            if name == part:
+                listed = self.rows["fragments"]
+                fragments = [listed.list.get(slot) for slot in range(start, start + skeleton.slots)]
+                return assembled(skeleton, fragments, self.rows.height)
+            start += skeleton.slots
+        raise KeyError(part)
+
+    def bytes(self, part: str) -> pl.Series:
+        """The size of one part of every message, without putting it together."""
+        start = 0
+        for name, skeleton in self.skeleton.parts:
+            if name == part:
+                own = self.rows["fragments"].list.slice(start, skeleton.slots)
+                constants = sum(len(constant.encode()) for constant in skeleton.constants)
+                sizes = own.to_frame("all").select(pl.col("all").list.eval(pl.element().str.len_bytes()).list.sum())
+                return sizes.to_series() + constants
+            start += skeleton.slots
+        raise KeyError(part)
+
+    def texts(self, row: int) -> dict[str, str]:
+        return self.skeleton.assemble(self.rows["fragments"][row].to_list())
+
+    def where(self, wrong: pl.Series, check: str, says: Callable[[int], Iterable[Finding]]) -> Iterator[Finding]:
+        """What `says` finds of `check` in the first row where `wrong` is true, told of all those rows."""
+        rows = wrong.arg_true()
+        if rows.is_empty():
+            return
+        contacts = self.rows["contact_id"].gather(rows.head(SHOWN)).to_list()
+        for each in says(int(rows[0])):
+            if each.check == check:
+                yield replace(each, contacts=len(rows), sample=tuple(contacts))
+
+
+def _email(arm: _Arm, unsubscribe: Unsubscribe, looked_at: int) -> Iterator[Finding]:
+    subjects = arm.column("subject")
+    yield from arm.where(
+        subjects.str.len_chars() > LONGEST_SUBJECT, "long_subject", lambda row: check_subject(subjects[row])
+    )
+    messages, contacts = arm.rows["message_id"], arm.rows["contact_id"]
+
+    def of_html(row: int) -> Iterator[Finding]:
+        return check_html(arm.texts(row)["html"], unsubscribe(messages[row]))
+
+    yield from arm.where(arm.bytes("html") > CLIPPED_AT, "clipped_html", of_html)
+    source = arm.template.parts(arm.locale)["html"]
+    for row in range(0, arm.rows.height, max(1, -(-arm.rows.height // looked_at))):
+        findings = [each for each in of_html(row) if each.check != "clipped_html"]
+        lines = _source_lines(arm.texts(row)["html"], source) if any(each.line for each in findings) else {}
+        for each in findings:
+            yield replace(each, line=lines.get(each.line, 0), contacts=1, sample=(contacts[row],))
+
+
+def _sms(arm: _Arm, _unsubscribe: Unsubscribe, _looked_at: int) -> Iterator[Finding]:
+    limit, bodies = arm.template.max_parts, arm.column("body")
+
+    def of_body(row: int) -> Iterator[Finding]:
+        return check_sms(bodies[row], limit)
+
+    if limit is not None:
+        yield from arm.where(arm.rows["sms_parts"] > limit, "too_many_parts", of_body)
+    yield from arm.where(~bodies.str.contains(f"(?i){STOP}"), "missing_stop", of_body)
+
+
+def _whatsapp(arm: _Arm, _unsubscribe: Unsubscribe, _looked_at: int) -> Iterator[Finding]:
+    parts = [part for part, _ in arm.skeleton.parts if part.startswith("var:")]
+    variables = {part.removeprefix("var:"): arm.column(part) for part in parts}
+    for number, texts in variables.items():
+        refused = (texts.str.strip_chars() == "") | texts.str.contains("    ", literal=True)
+        yield from arm.where(refused, "whatsapp_rule", _of_variable(number, texts))
+    if (preview := arm.template.texts(arm.locale).preview) is None:
+        return
+    yield from check_approved(variables, preview)
+    length = pl.Series([len(filled(preview, dict.fromkeys(variables, "")))]).new_from_index(0, arm.rows.height)
+    for number in PLACEHOLDER.findall(preview):
+        if number in variables:
+            length = length + variables[number].str.len_chars()
+    yield from arm.where(length > WHATSAPP_BODY, "whatsapp_rule", lambda _row: [too_long()])
+
+
+def _of_variable(number: str, texts: pl.Series) -> Callable[[int], Iterable[Finding]]:
+    return lambda row: check_variables({number: texts[row]})
+
+
+_CHECKS: dict[Channel, Callable[[_Arm, Unsubscribe, int], Iterator[Finding]]] = {
+    Channel.EMAIL: _email,
+    Channel.SMS: _sms,
+    Channel.WHATSAPP: _whatsapp,
+}
+
+
+def _source_lines(rendered: str, source: str) -> dict[int, int]:
+    """line of the rendered text -> line of its source, for those lines that can be told."""
+    found: dict[int, int] = {}
+    matcher = SequenceMatcher(None, rendered.splitlines(), source.splitlines(), autojunk=False)
+    for _, start, end, at, until in matcher.get_opcodes():
+        for line in range(start, end):
+            if end - start == until - at:
+                found[line + 1] = at + line - start + 1
+            elif until - at == 1:
+                found[line + 1] = at + 1
+    return found
