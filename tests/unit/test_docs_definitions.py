@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from campaign_pipeline.campaigns.definition import GOALS, At, Campaign, Cron, Variant
+from campaign_pipeline.campaigns.definition import GOALS, At, Campaign, Cron, Utm, Variant
 from campaign_pipeline.core.definitions import Definition
 from campaign_pipeline.core.errors import CampaignError
 from campaign_pipeline.core.settings import Settings
-from campaign_pipeline.messages.definition import Template, _TemplateFile
+from campaign_pipeline.messages.authoring.reading import _TemplateFile
+from campaign_pipeline.messages.definition import Input, Template
 from campaign_pipeline.messages.preview import preview_with_example
 from campaign_pipeline.messages.store import StoredTemplate
 from campaign_pipeline.operations.apply import apply_folder, read_folder
@@ -28,7 +29,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "definitions.md").read_text(encodin
 BLOCK = re.compile(r"^```(yaml|html|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FIRST_LINE = re.compile(r"(?:#|<!--) ((?:segments|templates|campaigns)/\S+)(?: -->)?")
 
-MODELS: list[type[Definition]] = [Campaign, Variant, At, Cron, Template, _TemplateFile]
+MODELS: list[type[Definition]] = [Campaign, Variant, At, Cron, Utm, Template, _TemplateFile, Input]
 
 CATALOGUE = Catalogue(
     fields={
