@@ -149,7 +149,7 @@ def test_a_definition_error_names_file_and_line(campaigns: Campaigns, home: Path
     called = campaigns("apply", home, "--json")
     assert called.code == 2
     assert called.json["error"]["type"] == "InvalidDefinition"
-    assert called.json["error"]["message"]== (
+    assert called.json["error"]["message"] == (
         f"{home}/segments/a.yaml:2: where.did: evnt: is not a field here; did you mean event?"
     )
 
