@@ -78,7 +78,9 @@ class Settings(BaseSettings):
         le=1000,
         description="Recipients in one SendGrid request: the bound of doubt.",
     )
-    render_workers: int = Field(0, ge=0, le=64, description="Processes that render a large run; 0: one a core.")
+    render_workers: int = Field(
+        0, ge=0, le=64, description="Processes that render a large run; 0: one a core, from 4 cores on."
+    )
     email_from: str = Field("news@example.com", description="Sender address of e-mails.")
     email_from_name: str = Field("Example Shop", description="Sender name of e-mails.")
     request_timeout_seconds: float = Field(15.0, gt=0, description="Bound on every request to a provider.")
