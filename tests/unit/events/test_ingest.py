@@ -26,7 +26,7 @@ from payloads import (
 from campaign_pipeline.contacts.consent import current_consent, record_consent
 from campaign_pipeline.contacts.suppression import active_suppressions
 from campaign_pipeline.core.database import reading, writing
-from campaign_pipeline.core.ids import message_id
+from campaign_pipeline.core.ids import message_id, trial_run_id
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.core.tables import consents, inbox_cursors, outcomes, suppressions
@@ -249,3 +249,19 @@ def test_events_settle_doubts(engine: sa.Engine, lake: Lake, settings: Settings,
     assert (row.message_no, row.attempt, row.outcome, row.provider_id) == (0, 1, "accepted", "x-aaaa")
     receive_requests(sendgrid_post(item), at=NOW + timedelta(hours=1))
     assert receive(engine, lake, settings).settled == 0
+
+
+def test_events_of_tests_and_seeds_are_counted_and_kept_nowhere(
+    engine: sa.Engine, lake: Lake, settings: Settings, receive_requests: Any
+) -> None:
+    trial = trial_run_id("spring-sale", NOW)
+    receive_requests(
+        sendgrid_post(*(sendgrid_item(each, run_id=trial) for each in ("delivered", "click", "spamreport"))),
+        sendgrid_post(sendgrid_item("bounce", run_id=trial), sendgrid_item("open")),
+    )
+    received = receive(engine, lake, settings)
+    assert (received.trials, received.events, received.unknown, received.rejected) == (4, 1, 0, 0)
+    assert received.suppressed == 0
+    assert received.touched_runs == {RUN}
+    assert lake_events(lake)["run_id"].to_list() == [RUN]
+    assert count(engine, suppressions) == 0
