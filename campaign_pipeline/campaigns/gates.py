@@ -76,11 +76,14 @@ def _none(name: str, found: int, what: str, left_to_claim: bool = False) -> Gate
     return Gate(name, found == 0 or left_to_claim, True, found, f"{found} {what}{later}")
 
 
-def require(gates: Sequence[Gate]) -> None:
+AUDIENCE_HINT = "Materialise the audience of this run again: it is frozen anew as long as nothing was sent."
+
+
+def require(gates: Sequence[Gate], hint: str = AUDIENCE_HINT) -> None:
     """GateFailed, naming every blocking gate that did not pass."""
     failed = [gate for gate in gates if gate.blocking and not gate.passed]
     if failed:
         raise GateFailed(
             "nothing was sent: " + "; ".join(f"{gate.name}: {gate.description}" for gate in failed),
-            "Materialise the audience of this run again: it is frozen anew as long as nothing was sent.",
+            hint,
         )

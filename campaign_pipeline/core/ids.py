@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from campaign_pipeline.core.errors import InvalidInput
 
+_LONGEST_NAME = 50
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 """Names of campaigns, segments, templates and variants: what is safe in Dagster keys and file names."""
 
@@ -60,6 +61,23 @@ def check_name(kind: str, name: str) -> str:
 def run_id(campaign: str, as_of: datetime) -> str:
     """The partition key of a run: `<campaign>--<YYYYMMDD>t<HHMMSS>z`."""
     return f"{check_name('campaign', campaign)}--{as_of.astimezone(UTC):%Y%m%dt%H%M%Sz}"
+
+
+_TRIAL = "test--"
+
+
+def trial_run_id(name: str, as_of: datetime) -> str:
+    """Of messages that belong to no run of a campaign: tests and seeds. No campaign's run can have it."""
+    begin = f"{_TRIAL}{name}"
+    if len(begin) > _LONGEST_NAME:  # what a provider sends back must look like a run of ours
+        begin = f"{begin[: _LONGEST_NAME - 25]}-{digest(name)}"
+    return f"{begin}--{as_of.astimezone(UTC):%Y%m%dt%H%M%Sz}"
+
+
+def is_trial(run_id: str) -> bool:
+    """Whether `run_id` is one of tests or seeds: names of campaigns have no `--`."""
+    found = RUN_ID.fullmatch(run_id)
+    return found is not None and found["campaign"].startswith(_TRIAL)
 
 
 def parse_run_id(key: str) -> tuple[str, datetime]:

@@ -4,18 +4,37 @@ Defaults talk to the local sandbox and nothing else. `docs/settings.md` document
 test keeps it complete.
 """
 
+import json
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Annotated, cast
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from campaign_pipeline.core.checks import severities
 from campaign_pipeline.core.clock import Clock, shifted
 from campaign_pipeline.core.errors import InvalidInput, Refused
 
 SANDBOX_SECRET = SecretStr("sandbox-secret-not-for-production")
+
+
+def _severities(value: object) -> object:
+    """A JSON object, check -> severity; whatever is wrong with it is one sentence."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value or "{}")
+        except json.JSONDecodeError:
+            value = None
+    if not isinstance(value, dict):
+        raise ValueError('is not a JSON object such as {"broken_html": "error"}')
+    try:
+        severities(cast("dict[str, str]", value))
+    except InvalidInput as error:
+        raise ValueError(f"{error.message}. {error.hint}") from None
+    return cast("dict[str, str]", value)
 
 
 class Settings(BaseSettings):
@@ -59,7 +78,9 @@ class Settings(BaseSettings):
         le=1000,
         description="Recipients in one SendGrid request: the bound of doubt.",
     )
-    render_workers: int = Field(0, ge=0, le=64, description="Processes that render a large run; 0: one a core.")
+    render_workers: int = Field(
+        0, ge=0, le=64, description="Processes that render a large run; 0: one a core, from 4 cores on."
+    )
     email_from: str = Field("news@example.com", description="Sender address of e-mails.")
     email_from_name: str = Field("Example Shop", description="Sender name of e-mails.")
     request_timeout_seconds: float = Field(15.0, gt=0, description="Bound on every request to a provider.")
@@ -68,6 +89,10 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8991",
         description="Where contacts and providers reach the event receiver.",
     )
+    check_severity: Annotated[dict[str, str], NoDecode, BeforeValidator(_severities)] = Field(
+        default_factory=dict, description='How severe findings in messages are, such as {"broken_html": "error"}.'
+    )
+    sms_rates: str = Field("", description="YAML file of what an SMS or WhatsApp message costs; empty: no estimate.")
     media_dir: str = Field("", description="Folder of the images of messages; empty: data_dir/media.")
     media_base_url: str = Field(
         "",

@@ -23,6 +23,7 @@ def received_events(installation: dg.ResourceParam[Installation]) -> Materialise
             "doubts_settled": received.settled,
             "unknown_types": received.unknown,
             "rejected": received.rejected,
+            "of_tests_and_seeds": received.trials,
             TOUCHED_DAYS: dg.MetadataValue.json(sorted(received.touched_days)),
             TOUCHED_RUNS: dg.MetadataValue.json(sorted(received.touched_runs)),
         }

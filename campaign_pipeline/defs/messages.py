@@ -8,9 +8,11 @@ import polars as pl
 from campaign_pipeline.core.words import Channel
 from campaign_pipeline.defs.partitions import campaign_runs
 from campaign_pipeline.defs.presentation import Materialised, check_results, check_specs, code, table
+from campaign_pipeline.messages.checks.finding import as_frame
 from campaign_pipeline.messages.verify import GATE
+from campaign_pipeline.operations.checks import NO_ERRORS, NO_WARNINGS
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.runs import preview_messages, write_messages
+from campaign_pipeline.operations.runs import check_written, preview_messages, write_messages
 
 
 @dg.asset(
@@ -18,12 +20,13 @@ from campaign_pipeline.operations.runs import preview_messages, write_messages
     kinds={"jinja2", "parquet"},
     partitions_def=campaign_runs,
     deps=["audience"],
-    check_specs=check_specs("messages", [GATE]),
+    check_specs=check_specs("messages", [GATE, NO_ERRORS, NO_WARNINGS], not_blocking=[NO_WARNINGS]),
     owners=["team:marketing"],
 )
 def messages(context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]) -> Materialised:
     """One rendered message a planned contact, numbered and cut into the batches that will be sent."""
     run, rendered, gate = write_messages(installation, context.partition_key)
+    findings, gates = check_written(installation, run, rendered)
     metadata: dict[str, Any] = {
         "dagster/row_count": rendered.height,
         "batches": rendered.get_column("batch_no").n_unique(),
@@ -32,7 +35,9 @@ def messages(context: dg.AssetExecutionContext, installation: dg.ResourceParam[I
     }
     if run.campaign.channel == Channel.SMS:
         metadata["sms_parts"] = int(rendered.get_column("sms_parts").sum())
-    return Materialised(metadata=metadata, check_results=check_results([gate]))
+    if findings:
+        metadata["findings"] = table(as_frame(findings))
+    return Materialised(metadata=metadata, check_results=check_results([gate, *gates]))
 
 
 def _preview(variants: dict[str, dict[str, str]]) -> str:

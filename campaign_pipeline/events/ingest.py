@@ -13,6 +13,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from campaign_pipeline.core.database import insert_new, reading, writing
+from campaign_pipeline.core.ids import is_trial
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.core.tables import inbox_cursors, runs
@@ -46,6 +47,7 @@ class Received:
     settled: int = 0  # messages in doubt that events proved to be accepted
     rejected: int = 0  # lines and items set aside in inbox/rejected
     unknown: int = 0  # events of a type we do not know
+    trials: int = 0  # events of tests and seeds: they are kept nowhere, and have no consequences
 
 
 def receive(engine: sa.Engine, lake: Lake, settings: Settings) -> Received:
@@ -57,7 +59,8 @@ def receive(engine: sa.Engine, lake: Lake, settings: Settings) -> Received:
 
 
 def _take_in(engine: sa.Engine, lake: Lake, settings: Settings, batch: Batch, received: Received) -> None:
-    events, rejections = normalise(batch.records)
+    every, rejections = normalise(batch.records)
+    events = [event for event in every if not is_trial(event.run_id)]
     recipients = attribute(engine, lake, events)
     settled = _settle_doubts(engine, lake, settings, events)
     events_frame = to_frame(events)
@@ -89,6 +92,7 @@ def _take_in(engine: sa.Engine, lake: Lake, settings: Settings, batch: Batch, re
     received.confirmed += confirmed
     received.settled += settled
     received.rejected += len(rejected)
+    received.trials += len(every) - len(events)
     received.unknown += sum(event.type is EventType.UNKNOWN for event in events)
 
 

@@ -93,7 +93,7 @@ def render_run(
     is done with web links. The result depends on the arguments only: the same twice. Messages are ordered by send time,
     variant, language and contact; a batch has one of each, at most `batch_size` messages and
     no address twice, and an e-mail whose fragments exceed SendGrid's limit has one of its own. `workers` processes
-    share the work where it pays (0: as many as there are cores); the result is the same.
+    share the work of a large run (0: as many as pay on this machine); the result is the same.
     InvalidInput, after all were tried, if any message cannot be rendered: what, where, for whom.
     """
     planned = _planned(audience, templates)

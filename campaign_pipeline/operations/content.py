@@ -1,6 +1,7 @@
 """What messages take from elsewhere: segments, contact tables, coupon codes and media."""
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -36,7 +37,7 @@ def gather_context(
     if not needed:
         return None
     planned = audience.filter(pl.col("status") == AudienceStatus.PLANNED.value)
-    in_segments = _members(installation, run, needed.segments)
+    in_segments = members_of(installation, needed.segments, run.as_of)
     items = {name: read_contact_table(installation.lake, name) for name in needed.tables}
     wanted = {
         pool: planned.filter(pl.col("variant").is_in(_using(pool, templates)))["contact_id"] for pool in needed.coupons
@@ -46,14 +47,15 @@ def gather_context(
     return context_columns(planned["contact_id"], in_segments, items, codes)
 
 
-def _members(installation: Installation, run: Run, names: Collection[str]) -> dict[str, pl.Series]:
+def members_of(installation: Installation, names: Collection[str], as_of: datetime) -> dict[str, pl.Series]:
+    """The ids of the contacts in each of the segments, as they are now, at `as_of`."""
     if not names:
         return {}
     with reading(installation.engine) as connection:
         library = load_segments(connection)
     if missing := sorted(set(names) - set(library)):
         raise NotFound(f"segment {missing[0]!r}, which a template uses, does not exist", "Load it: campaigns apply DIR")
-    return {name: members(installation.lake, library[name], library, run.as_of)["contact_id"] for name in names}
+    return {name: members(installation.lake, library[name], library, as_of)["contact_id"] for name in names}
 
 
 def _using(pool: str, templates: Mapping[str, Template]) -> list[str]:

@@ -25,11 +25,13 @@ from campaign_pipeline.dispatch.account import RunAccount, account
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.channels import open_channel
 from campaign_pipeline.messages import verify
+from campaign_pipeline.messages.checks.finding import Finding
 from campaign_pipeline.messages.context import needs
 from campaign_pipeline.messages.preview import example_contact, preview_with_example
 from campaign_pipeline.messages.render import render_run
 from campaign_pipeline.messages.store import StoredTemplate, load_templates
 from campaign_pipeline.messages.tracking import link_rules, with_utm
+from campaign_pipeline.operations.checks import MESSAGES_HINT, check_run, message_gates
 from campaign_pipeline.operations.content import gather_context, item_types
 from campaign_pipeline.operations.installation import Installation
 
@@ -118,6 +120,15 @@ def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.Dat
     return run, rendered.messages, verify.verify_sample(rendered.sample, sampled)
 
 
+def check_written(
+    installation: Installation, run: Run, messages: pl.DataFrame
+) -> tuple[list[Finding], list[gates.Gate]]:
+    """What is wrong with the run's messages, and the gates of that."""
+    findings = check_run(installation, run, messages)
+    with reading(installation.engine) as connection:
+        return findings, message_gates(findings, final=_planned(connection, run.run_id))
+
+
 def preview_messages(installation: Installation, run: Run) -> dict[str, dict[str, str]]:
     """What a made-up contact would get: variant -> part -> text. No personal data.
 
@@ -151,7 +162,10 @@ def plan_dispatch(installation: Installation, run_id: str) -> Run:
     content = BatchFile(lake, run_id).content_hash()
     with writing(installation.engine) as connection:
         run = _start(connection, installation, run_id)
+        planned = _planned(connection, run_id)
     gates.require(check_audience(installation, run, lake.read("audience", run_id), final=True))
+    if not planned:  # what was planned never changes, whatever is thought of it later
+        gates.require(message_gates(check_run(installation, run, messages)), MESSAGES_HINT)
     with writing(installation.engine) as connection:
         ledger.record_plan(
             connection,

@@ -16,7 +16,7 @@ FEW = 4
 
 _SAMPLE = 1_000
 _ALL_BUT = 0.98
-"""Of a sample of 1,000: what is expected to differ if there are 25,000 values, about as many as a chunk has rows."""
+"""Of a sample of 1,000: what is expected to differ if there are 25,000 values, half of a chunk's rows."""
 
 _ITSELF = (pl.String, pl.Boolean)
 _WIDE = (pl.Int128, pl.UInt128)

@@ -53,3 +53,14 @@ def test_a_name_that_is_not_safe_in_a_partition_key_is_refused(name: str) -> Non
 def test_what_is_not_a_run_id_is_refused(key: str) -> None:
     with pytest.raises(InvalidInput, match="is not a run"):
         ids.parse_run_id(key)
+
+
+def test_tests_and_seeds_have_run_ids_that_no_campaign_has() -> None:
+    at = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    one, long, other = (ids.trial_run_id(name, at) for name in ("spring-sale", "a" * 50, "a" * 49 + "b"))
+    assert one == "test--spring-sale--20260302t090000z"
+    assert all(ids.RUN_ID.fullmatch(each) and ids.is_trial(each) for each in (one, long, other))
+    assert long != other
+    for campaign in ("test", "test-", "testing", "a" * 50):
+        assert not ids.is_trial(ids.run_id(campaign, at))
+    assert not ids.is_trial("test--spring-sale")

@@ -48,6 +48,27 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("{broken", "is not a JSON object such as"),
+        ("[1]", "is not a JSON object such as"),
+        ('{"broken_htm": "off"}', "there is no check 'broken_htm'. There are: unknown_variable, "),
+        ('{"broken_html": "fatal"}', "check broken_html: 'fatal' is no severity. Use error, warning or off."),
+    ],
+)
+def test_a_wrong_severity_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch, value: str, problem: str) -> None:
+    monkeypatch.setenv("CAMPAIGN_CHECK_SEVERITY", value)
+    with pytest.raises(InvalidInput, match="CAMPAIGN_CHECK_SEVERITY: ") as raised:
+        load_settings()
+    assert problem in raised.value.message
+
+
+def test_severities_are_a_json_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAMPAIGN_CHECK_SEVERITY", '{"broken_html": "error", "missing_stop": "off"}')
+    assert load_settings().check_severity == {"broken_html": "error", "missing_stop": "off"}
+
+
 def test_every_setting_is_documented_with_its_default() -> None:
     text = (PROJECT_DIR / "docs" / "settings.md").read_text()
     missing = [name for name in Settings.model_fields if f"`CAMPAIGN_{name.upper()}`" not in text]

@@ -27,7 +27,7 @@ from campaign_pipeline.contacts.consent import current_consent, record_consent
 from campaign_pipeline.contacts.opt_in import ask_consent
 from campaign_pipeline.contacts.suppression import active_suppressions, suppress_erased, suppressed_among
 from campaign_pipeline.core.database import reading, writing
-from campaign_pipeline.core.ids import message_id
+from campaign_pipeline.core.ids import message_id, trial_run_id
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.core.tables import campaign_versions, consents, inbox_cursors, outcomes, suppressions
@@ -340,3 +340,19 @@ def test_a_confirmation_that_names_nothing_is_set_aside(
     receive_requests(("own", "confirm", {"contact_id": ANN, "consent_id": "x"}, b""))
     received = receive(engine, lake, settings)
     assert (received.confirmed, received.rejected) == (0, 1)
+
+
+def test_events_of_tests_and_seeds_are_counted_and_kept_nowhere(
+    engine: sa.Engine, lake: Lake, settings: Settings, receive_requests: Any
+) -> None:
+    trial = trial_run_id("spring-sale", NOW)
+    receive_requests(
+        sendgrid_post(*(sendgrid_item(each, run_id=trial) for each in ("delivered", "click", "spamreport"))),
+        sendgrid_post(sendgrid_item("bounce", run_id=trial), sendgrid_item("open")),
+    )
+    received = receive(engine, lake, settings)
+    assert (received.trials, received.events, received.unknown, received.rejected) == (4, 1, 0, 0)
+    assert received.suppressed == 0
+    assert received.touched_runs == {RUN}
+    assert lake_events(lake)["run_id"].to_list() == [RUN]
+    assert count(engine, suppressions) == 0
