@@ -96,4 +96,4 @@ def rendered(template: Template, locale: str, context: Mapping[str, Any]) -> Tri
 
 def _fields() -> dict[str, pl.DataType]:
     """What every contact has, before there is a snapshot."""
-    return {name: kind if isinstance(kind, pl.DataType) else kind() for name, kind in snapshot.FIELDS.items()}
+    return dict(snapshot.FIELDS)

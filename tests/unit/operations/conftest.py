@@ -12,7 +12,7 @@ DEFINITIONS = {
     "segments/buyers.yaml": "segment: buyers\nwhere: {did: {event: purchase}}\n",
     "segments/loyal.yaml": "segment: loyal\nwhere:\n  all:\n    - segment: buyers\n",
     "templates/plain.yaml": "template: plain\nchannel: email\nsubject: Hello\nhtml_file: plain.html\ntext: Hi\n",
-    "templates/plain.html": "<p>Hi</p>",
+    "templates/plain.html": '<p>Hi</p><a href="{{ unsubscribe_url }}">out</a>',
     "templates/short.yaml": "template: short\nchannel: sms\nbody: Hi\n",
     "campaigns/spring-sale.yaml": (
         "campaign: spring-sale\nchannel: email\nsegment: buyers\nvariants:\n"

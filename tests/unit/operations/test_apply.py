@@ -70,7 +70,7 @@ def test_only_what_changed_gets_a_version_also_a_body_file(installation: Install
     assert changed == ["plain"]
     assert kept(installation) == [2, 3, 2, 2]
     with reading(installation.engine) as connection:
-        assert load_template(connection, "plain").template.html == "<p>Hello</p>"
+        assert load_template(connection, "plain").template.html == '<p>Hello</p><a href="{{ unsubscribe_url }}">out</a>'
 
 
 def test_a_folder_may_build_on_what_was_applied_before(installation: Installation, folder: Path) -> None:

@@ -102,7 +102,7 @@ def move(installation: Installation, run_id: str, *states: RunState) -> None:
 
 def plan(installation: Installation, run_id: str) -> tuple[str, str]:
     """Render and plan the run; (external id, address) of the contact with the last message."""
-    _, messages = module.write_messages(installation, run_id)
+    _, messages, _ = module.write_messages(installation, run_id)
     module.plan_dispatch(installation, run_id)
     address: str = messages["address"][-1]
     return f"x{address[4]}", address
