@@ -61,9 +61,7 @@ def prepare(world: Rehearsal, people: int = 3, template: dict[str, Any] = TEMPLA
         for row in rows:
             stored = {**row, **rest, "attributes": {}, "created_at": AS_OF, "updated_at": AS_OF}
             connection.execute(sa.insert(contacts), stored)
-            record_consent(
-                connection, row["contact_id"], Channel.EMAIL, ConsentState.GRANTED, source="test", at=AS_OF
-            )
+            record_consent(connection, row["contact_id"], Channel.EMAIL, ConsentState.GRANTED, source="test", at=AS_OF)
     snapshot = pl.DataFrame([{**row, **rest} for row in rows])
     lake.write(snapshot, "contact_snapshot")
     run_id = world.request("spring")
@@ -151,7 +149,7 @@ def test_a_suppressed_seed_is_left_out(world: Rehearsal) -> None:
 
 def test_errors_in_messages_keep_a_run_and_its_seeds_from_being_planned(world: Rehearsal) -> None:
     run_id = prepare(world, template=TEMPLATE | {"html": "<p>Hi</p>"})
-    with pytest.raises(GateFailed, match="has no link to {{ unsubscribe_url }}"):
+    with pytest.raises(GateFailed, match="has no link to"):
         runs.plan_dispatch(world.installation, run_id)
     with world.installation.engine.connect() as connection:
         assert connection.execute(sa.select(claims)).all() == []
