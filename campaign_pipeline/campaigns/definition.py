@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from croniter import CroniterBadDateError, croniter
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from campaign_pipeline.contacts.addresses import normalise_email, normalise_phone
 from campaign_pipeline.core.clock import as_utc
 from campaign_pipeline.core.definitions import Definition, read_definition
 from campaign_pipeline.core.errors import InvalidInput
@@ -26,6 +27,7 @@ GOALS = (
 )
 
 MOST_VARIANTS = 20
+MOST_SEEDS = 50
 
 _DURATION = re.compile(r"(\d{1,6})([mhdw])")
 _RANDOM = re.compile(r"\br\b", re.IGNORECASE)  # croniter's own: another time whenever it is asked
@@ -170,12 +172,16 @@ class Campaign(Definition):
         None, description="How old the contacts may be from which the audience is frozen; absent: any age."
     )
     on_doubt: Literal["never_duplicate", "never_lose"] = "never_duplicate"
-    # Both are not stored where they are as they were before there were such fields: no version changes by them.
+    # These are not stored where they are as they were before there were such fields: no version changes by them.
     utm: Annotated[Utm | None, BeforeValidator(_switch)] = Field(
         None, exclude_if=lambda value: value is None, description="What the links of e-mails carry for web analytics."
     )
     track_clicks: Literal["provider", "own", "none"] = Field(
         "provider", exclude_if=lambda value: value == "provider", description="Who learns of clicks in e-mails."
+    )
+
+    seeds: tuple[str, ...] = Field(
+        (), exclude_if=lambda value: not value, description="Addresses of the team, which get copies of every run."
     )
 
     @field_validator("on_doubt")
@@ -211,6 +217,19 @@ class Campaign(Definition):
                 )
             if self.track_clicks == "own":
                 raise ValueError("track_clicks: own is for the links of e-mails")
+        return self
+
+    @model_validator(mode="after")
+    def _has_seeds(self) -> Self:
+        if len(self.seeds) > MOST_SEEDS:
+            raise ValueError(f"seeds: at most {MOST_SEEDS} addresses")
+        for address in self.seeds:
+            own = normalise_email(address) if self.channel is Channel.EMAIL else normalise_phone(address, "US")
+            if own != address:
+                form = "ann@example.com, in lower case" if self.channel is Channel.EMAIL else "+12025550100"
+                raise ValueError(f"seeds: one is not an address of {self.channel}, written as {form}")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: one is given twice")
         return self
 
     @property

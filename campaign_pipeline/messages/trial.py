@@ -1,6 +1,6 @@
 """One message outside of any run: for previews, contact sheets, tests and seeds. Rendered by Jinja2 alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,14 +75,16 @@ def try_out(template: Template, locale: str, context: Mapping[str, Any]) -> Tria
 
 
 def made_up(
-    template: Template, fields: Mapping[str, pl.DataType], items: Mapping[str, pl.DataType] | None = None
-) -> dict[str, Any]:
-    """What a template reads of a made-up contact: contact, segments, tables and coupons.
+    templates: Sequence[Template], fields: Mapping[str, pl.DataType], items: Mapping[str, pl.DataType] | None = None
+) -> dict[str, Record]:
+    """What templates read of a made-up contact: contact, segments, tables and coupons.
 
     `fields`: those of contacts, with their types; `items`: contact table -> the type of its items.
     """
-    contact = examples(example_contact(fields), template.inputs)
-    return {"contact": Record(contact), **example_context(needs([template]), items)}
+    contact = example_contact(fields)
+    for template in templates:
+        contact = examples(contact, template.inputs)
+    return {"contact": Record(contact), **example_context(needs(templates), items)}
 
 
 def of_contact(template: Template, contact: Mapping[str, Any]) -> dict[str, Any]:

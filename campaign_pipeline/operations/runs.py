@@ -34,6 +34,7 @@ from campaign_pipeline.messages.tracking import link_rules, with_utm
 from campaign_pipeline.operations.checks import MESSAGES_HINT, check_run, message_gates
 from campaign_pipeline.operations.content import gather_context, item_types
 from campaign_pipeline.operations.installation import Installation
+from campaign_pipeline.operations.seeds import send_seeds, write_seeds
 
 UNDER_WAY = frozenset({RunState.SCHEDULED, RunState.RUNNING, RunState.PAUSED})
 
@@ -166,6 +167,7 @@ def plan_dispatch(installation: Installation, run_id: str) -> Run:
     gates.require(check_audience(installation, run, lake.read("audience", run_id), final=True))
     if not planned:  # what was planned never changes, whatever is thought of it later
         gates.require(message_gates(check_run(installation, run, messages)), MESSAGES_HINT)
+    seeds = None if planned else write_seeds(installation, run)
     with writing(installation.engine) as connection:
         ledger.record_plan(
             connection,
@@ -175,11 +177,13 @@ def plan_dispatch(installation: Installation, run_id: str) -> Run:
             content_hash=content,
             at=installation.clock(),
         )
+        if seeds is not None:
+            seeds.record(connection, installation.clock())
     return run
 
 
 def send_channel(installation: Installation, run_id: str, channel: Channel, *, worker_name: str) -> worker.Sent:
-    """Send what of the run is due and not sent yet."""
+    """Send what of the run is due and not sent yet; its seeds first, so that what a provider refuses halts it there."""
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
 
@@ -199,6 +203,7 @@ def send_channel(installation: Installation, run_id: str, channel: Channel, *, w
 
     tracks_clicks = run.campaign.track_clicks == "provider"
     with open_channel(channel, installation.settings, tracks_clicks=tracks_clicks) as opened:
+        send_seeds(installation, run, opened, worker_name=worker_name, stopped=lambda: _stopped(installation, run_id))
         return worker.send_due(
             installation.engine,
             installation.lake,

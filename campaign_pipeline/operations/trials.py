@@ -1,6 +1,6 @@
 """Messages outside of any run: what templates read of a made-up contact, or of one that there is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,7 @@ from campaign_pipeline.messages.compiled import RenderingError
 from campaign_pipeline.messages.contact_tables import read_contact_table
 from campaign_pipeline.messages.context import EXAMPLE_CODE, Needs, context_columns, needs
 from campaign_pipeline.messages.definition import Template
-from campaign_pipeline.messages.environment import RECORDS
+from campaign_pipeline.messages.environment import RECORDS, Record
 from campaign_pipeline.messages.locales import choose
 from campaign_pipeline.messages.trial import Trial, idle_links, made_up, of_contact, try_out
 from campaign_pipeline.operations.content import item_types, members_of
@@ -44,10 +44,15 @@ def example_context(
     installation: Installation, template: Template, campaign: str = CAMPAIGN, variant: str = VARIANT
 ) -> dict[str, Any]:
     """The whole context of a made-up contact. Its links do nothing."""
+    records = example_records(installation, [template])
+    return {**records, **idle_links(installation.settings.public_url, campaign, variant)}
+
+
+def example_records(installation: Installation, templates: Sequence[Template]) -> dict[str, Record]:
+    """What `templates` read of a made-up contact: contact, segments, tables, coupons."""
     found = installation.lake.exists(snapshot.ASSET)
     fields = pl.read_parquet_schema(installation.lake.path(snapshot.ASSET)) if found else _fields()
-    items = item_types(installation.lake, needs([template]))
-    return made_up(template, fields, items) | idle_links(installation.settings.public_url, campaign, variant)
+    return made_up(templates, fields, item_types(installation.lake, needs(templates)))
 
 
 def contact_context(installation: Installation, template: Template, contact: str) -> dict[str, Any]:
@@ -70,16 +75,23 @@ def trials(
 
     InvalidInput if it cannot be rendered, or has no such language.
     """
+    return [rendered(template, *each) for each in contexts(installation, template, contact, locale)]
+
+
+def contexts(
+    installation: Installation, template: Template, contact: str | None = None, locale: str | None = None
+) -> list[tuple[str, dict[str, Any]]]:
+    """(language, context) of each of `trials`; the template's own language first."""
     if locale is not None and locale not in template.languages:
         raise InvalidInput(
             f"template {template.template} has no texts in {locale!r}", f"There are: {', '.join(template.languages)}."
         )
     if contact is None:
         context = example_context(installation, template)
-        return [rendered(template, each, context) for each in ([locale] if locale else template.languages)]
+        return [(each, context) for each in ([locale] if locale else template.languages)]
     context = contact_context(installation, template, contact)
     own = choose(context["contact"]["locale"], template.languages, template.locale)
-    return [rendered(template, locale or own, context)]
+    return [(locale or own, context)]
 
 
 def rendered(template: Template, locale: str, context: Mapping[str, Any]) -> Trial:

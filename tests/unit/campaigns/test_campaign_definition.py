@@ -185,3 +185,28 @@ def test_every_goal_is_accepted(make_campaign: MakeCampaign, goal: EventType) ->
 def test_a_stored_version_reads_back_as_it_was(make_campaign: MakeCampaign, schedule: object) -> None:
     campaign = make_campaign(schedule=schedule, send_before="36h", holdout=12.5, goal="read", purpose="service")
     assert Campaign.model_validate(campaign.model_dump(mode="json")) == campaign
+
+
+@pytest.mark.parametrize(
+    ("channel", "seeds", "problem"),
+    [
+        ("email", ["Ann@example.com"], "one is not an address of email, written as ann@example.com"),
+        ("email", ["+12025550100"], "one is not an address of email"),
+        ("sms", ["2025550100"], "one is not an address of sms, written as \\+12025550100"),
+        ("email", ["a@example.com", "a@example.com"], "one is given twice"),
+        ("email", [f"a{n}@example.com" for n in range(51)], "at most 50 addresses"),
+    ],
+)
+def test_seeds_are_addresses_of_the_channel(channel: str, seeds: list[str], problem: str) -> None:
+    given = {"campaign": "c", "channel": channel, "segment": "s"}
+    variants = [{"name": "a", "weight": 1, "template": "t"}]
+    with pytest.raises(ValidationError, match=f"seeds: {problem}"):
+        Campaign.model_validate(given | {"variants": variants, "seeds": seeds})
+
+
+def test_a_campaign_without_seeds_is_stored_as_before_there_were_any() -> None:
+    given = {"campaign": "c", "channel": "sms", "segment": "s"}
+    campaign = Campaign.model_validate(given | {"variants": [{"name": "a", "weight": 1, "template": "t"}]})
+    assert "seeds" not in campaign.model_dump()
+    seeded = campaign.model_copy(update={"seeds": ("+12025550100",)})
+    assert Campaign.model_validate(seeded.model_dump(mode="json")).seeds == ("+12025550100",)

@@ -281,7 +281,80 @@ stateful = st.sampled_from(
         "{{ self }}",
     ]
 )
-parts = st.lists(st.one_of(pieces, pieces, pieces, pieces, stateful), min_size=1, max_size=5).map("|".join)
+# What authors write, so that most of it can be rendered.
+TAME = [
+    "contact.a | default('there', true)",
+    "contact.b or contact.tier or 'x'",
+    "contact.a | default('', true) | trim | default('<i>', true)",
+    "(contact.a or '') ~ '-' ~ (contact.n or 0)",
+    "contact.n | default(0, true)",
+    "contact.f | default('none', true)",
+    "contact.money | default(0, true)",
+    "contact.at.strftime('%d %B %Y %H:%M %Z') if contact.at else '-'",
+    "contact.day | default('?', true)",
+    "contact.a if contact.flag else contact.b | default('b', true)",
+    "'gold' if contact.tier == 'gold' and contact.n else 'other'",
+    "unsubscribe_url",
+    "campaign | upper",
+    "contact.a is none",
+    "contact.a == contact.b",
+    "(contact.tags or []) | length",
+    "(contact.a or 'x') | title",
+    "('%.2f' | format(contact.f)) if contact.f is not none else ''",
+]
+TAME_TESTS = [
+    "contact.a",
+    "not contact.a",
+    "contact.tier == 'gold'",
+    "contact.n and contact.n > 1",
+    "contact.a != contact.b or contact.flag",
+    "contact.n is none or contact.n <= 3",
+    "contact.a and contact.b and contact.a < contact.b",
+    "contact.f",
+    "contact['items']",
+    "contact.small == 0",
+    "contact.at and not contact.flag",
+]
+TAME_OF_ITEMS = [
+    "item.name or '-'",
+    "item.count | default(0, true)",
+    "item.price or 'free'",
+    "loop.index",
+    "item.name == 'a'",
+    "'%.1f' | format(item.price or 0)",
+    "contact.a or item.name or ''",
+    "(item.name or '') ~ loop.index0 ~ '/' ~ loop.length",
+]
+
+
+def tame_block(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    several = st.lists(inner, max_size=3).map("".join)
+    test, of_item = st.sampled_from(TAME_TESTS), printed(st.sampled_from(TAME_OF_ITEMS))
+    items = st.lists(of_item | inner, min_size=1, max_size=3).map("".join)
+    return st.one_of(
+        block("{% if ", test, " %}", several, "{% elif ", test, " %}", several, "{% else %}", several, "{% endif %}"),
+        block("{% for item in contact['items'] or [] %}", items, "{% endfor %}"),
+        block(
+            "{% if contact['items'] %}{% for item in contact['items'] %}", items, "{% if not loop.last %}, {% endif %}"
+        )
+        .map(lambda text: text + "{% else %}none{% endfor %}{% endif %}")
+        .map(str),
+        block(
+            "{% if contact.tags %}{% for item in contact.tags %}{{ item or '' }}", several, "{% endfor %}{% endif %}"
+        ),
+        block("{% if contact.nested %}{% for list in contact.nested %}{% for item in list or [] %}")
+        .map(lambda text: text + "{{ item }}{{ loop.index }},{% endfor %};{% endfor %}{% endif %}")
+        .map(str),
+    )
+
+
+tame = st.recursive(printed(st.sampled_from(TAME)) | texts, tame_block, max_leaves=6)
+parts = st.one_of(
+    st.lists(tame, min_size=1, max_size=5).map("|".join),
+    st.lists(tame, min_size=1, max_size=5).map("|".join),
+    st.lists(pieces, min_size=1, max_size=4).map("|".join),
+    st.tuples(tame, pieces, stateful).map("|".join),
+)
 
 
 def reference(compiled: CompiledTemplate, context: dict[str, Any]) -> list[str] | Problem:
