@@ -12,7 +12,8 @@ from campaign_pipeline.campaigns.definition import GOALS, At, Campaign, Cron, Va
 from campaign_pipeline.core.definitions import Definition
 from campaign_pipeline.core.errors import CampaignError
 from campaign_pipeline.core.settings import Settings
-from campaign_pipeline.messages.definition import Template, _TemplateFile
+from campaign_pipeline.messages.authoring.reading import _TemplateFile
+from campaign_pipeline.messages.definition import Template
 from campaign_pipeline.messages.preview import preview_with_example
 from campaign_pipeline.messages.store import StoredTemplate
 from campaign_pipeline.operations.apply import apply_folder, read_folder
