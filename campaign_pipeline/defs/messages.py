@@ -12,7 +12,7 @@ from campaign_pipeline.messages.checks.finding import as_frame
 from campaign_pipeline.messages.verify import GATE
 from campaign_pipeline.operations.checks import NO_ERRORS, NO_WARNINGS
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.runs import check_written, preview_messages, write_messages
+from campaign_pipeline.operations.runs import check_written, estimated_costs, preview_messages, write_messages
 
 
 @dg.asset(
@@ -35,6 +35,8 @@ def messages(context: dg.AssetExecutionContext, installation: dg.ResourceParam[I
     }
     if run.campaign.channel == Channel.SMS:
         metadata["sms_parts"] = int(rendered.get_column("sms_parts").sum())
+    if (costs := estimated_costs(installation, run, rendered)) is not None:
+        metadata["estimated_costs"] = table(costs)
     if findings:
         metadata["findings"] = table(as_frame(findings))
     return Materialised(metadata=metadata, check_results=check_results([gate, *gates]))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 import sqlalchemy as sa
@@ -28,6 +29,7 @@ from campaign_pipeline.messages import verify
 from campaign_pipeline.messages.checks.finding import Finding
 from campaign_pipeline.messages.context import needs
 from campaign_pipeline.messages.preview import example_contact, preview_with_example
+from campaign_pipeline.messages.rates import estimate, read_rates
 from campaign_pipeline.messages.render import render_run
 from campaign_pipeline.messages.store import StoredTemplate, load_templates
 from campaign_pipeline.messages.tracking import link_rules, with_utm
@@ -128,6 +130,16 @@ def check_written(
     findings = check_run(installation, run, messages)
     with reading(installation.engine) as connection:
         return findings, message_gates(findings, final=_planned(connection, run.run_id))
+
+
+def estimated_costs(installation: Installation, run: Run, messages: pl.DataFrame) -> pl.DataFrame | None:
+    """What the messages cost by the team's own rates (see messages/rates.py); None without rates for the channel."""
+    file = installation.settings.sms_rates
+    rates = read_rates(Path(file)) if file else None
+    of_channel = rates.of(run.campaign.channel) if rates else {}
+    if rates is None or not of_channel:
+        return None
+    return estimate(messages, of_channel).with_columns(currency=pl.lit(rates.currency))
 
 
 def preview_messages(installation: Installation, run: Run) -> dict[str, dict[str, str]]:

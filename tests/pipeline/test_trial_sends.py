@@ -45,19 +45,19 @@ def world(tmp_path: Path) -> Iterator[Rehearsal]:
         yield world
 
 
-def prepare(world: Rehearsal, people: int = 3, template: dict[str, Any] = TEMPLATE, **campaign: object) -> str:
+def prepare(world: Rehearsal, template: dict[str, Any] = TEMPLATE, locale: str = "en") -> str:
     """A campaign with two variants, and a run of it with its messages written; the run's id."""
     engine, lake = world.installation.engine, world.installation.lake
     variants = [{"name": name, "weight": 1, "template": "t"} for name in ("a", "b")]
     fields = {"campaign": "spring", "channel": "email", "segment": "s", "variants": variants, "seeds": SEEDS}
     rows = [
         {"contact_id": f"{n:024x}", "external_id": str(n), "email": f"c{n}@example.com", "first_name": f"N{n}"}
-        for n in range(people)
+        for n in range(3)
     ]
-    rest = {"locale": "en", "timezone": "UTC"}
+    rest = {"locale": locale, "timezone": "UTC"}
     with writing(engine) as connection:
         apply_template(connection, Template.model_validate(template), AS_OF)
-        apply_campaign(connection, Campaign.model_validate(fields | campaign), AS_OF)
+        apply_campaign(connection, Campaign.model_validate(fields), AS_OF)
         for row in rows:
             stored = {**row, **rest, "attributes": {}, "created_at": AS_OF, "updated_at": AS_OF}
             connection.execute(sa.insert(contacts), stored)
@@ -157,10 +157,11 @@ def test_errors_in_messages_keep_a_run_and_its_seeds_from_being_planned(world: R
 
 
 def test_once_planned_the_checks_block_nothing(world: Rehearsal) -> None:
-    run_id = prepare(world)
+    run_id = prepare(world, locale="de")
     run = runs.plan_dispatch(world.installation, run_id)
+    changed = {name: value for name, value in TEMPLATE.items() if name != "locales"} | {"html": "<p>Hi</p>"}
     with writing(world.installation.engine) as connection:
-        apply_template(connection, Template.model_validate(TEMPLATE | {"subject": "x" * 200}), AS_OF)
+        apply_template(connection, Template.model_validate(changed), AS_OF)
     runs.plan_dispatch(world.installation, run_id)
     messages = world.installation.lake.read("messages", run_id)
     _, gates = runs.check_written(world.installation, run, messages)

@@ -49,7 +49,9 @@ def check_messages(
     found: list[Finding] = []
     for (variant, locale), rows in messages.group_by("variant", "locale", maintain_order=True):
         name, language = str(variant), str(locale)
-        arm = _Arm(skeletons[name, language], rows, templates[name], language)
+        known = templates[name].languages  # a language may be gone from a template that was applied again meanwhile
+        of_texts = language if language in known else known[0]
+        arm = _Arm(skeletons[name, language], rows, templates[name], of_texts)
         of_arm = together(_CHECKS[arm.template.channel](arm, unsubscribe, looked_at))
         found += [replace(each, variant=name, locale=language) for each in of_arm]
     return found

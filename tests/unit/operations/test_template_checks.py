@@ -3,17 +3,21 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from campaign_pipeline.campaigns.definition import Campaign
+from campaign_pipeline.campaigns.store import apply_campaign, load_run, request_run
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import NotFound
 from campaign_pipeline.messages.definition import Template
 from campaign_pipeline.messages.store import apply_template, load_template
 from campaign_pipeline.operations.checks import NO_ERRORS, NO_WARNINGS, check_templates, message_gates
 from campaign_pipeline.operations.installation import Installation
+from campaign_pipeline.operations.runs import estimated_costs
 from campaign_pipeline.operations.trials import trials
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -140,3 +144,18 @@ def test_errors_block_and_warnings_are_shown(installation: Installation, keep: K
     assert (gates[NO_WARNINGS].passed, gates[NO_WARNINGS].blocking, gates[NO_WARNINGS].found) == (False, False, 1)
     assert "missing" not in gates[NO_ERRORS].description
     assert "does not say how to opt out" in gates[NO_WARNINGS].description
+
+
+def test_what_a_run_costs_is_known_by_the_team_s_rates(installation: Installation, tmp_path: Path) -> None:
+    variants = [{"name": "a", "weight": 1, "template": "t"}]
+    given = {"campaign": "c", "channel": "sms", "segment": "s", "variants": variants}
+    with writing(installation.engine) as connection:
+        apply_campaign(connection, Campaign.model_validate(given), AT)
+        run = load_run(connection, request_run(connection, "c", AT, requested_by="test", at=AT))
+    messages = pl.DataFrame({"address": ["+4420", "+1202", "+1203"], "sms_parts": [2, 1, 3]})
+    assert estimated_costs(installation, run, messages) is None
+    (tmp_path / "rates.yaml").write_text("currency: EUR\nsms: {default: 0.5, '+44': 0.04}\nwhatsapp: {default: 1}\n")
+    settings = installation.settings.model_copy(update={"sms_rates": str(tmp_path / "rates.yaml")})
+    costs = estimated_costs(replace(installation, settings=settings), run, messages)
+    assert costs is not None
+    assert costs.rows() == [("+44", 1, 2, 0.08, "EUR"), ("default", 2, 4, 2.0, "EUR")]
