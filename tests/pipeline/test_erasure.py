@@ -20,6 +20,8 @@ from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import NotFound
 from campaign_pipeline.core.tables import metadata
 from campaign_pipeline.core.words import AudienceStatus, Channel
+from campaign_pipeline.messages.contact_tables import import_table
+from campaign_pipeline.messages.coupons import import_codes, reserve
 from campaign_pipeline.operations.apply import apply_folder
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.memberships import evaluate_touched
@@ -136,7 +138,14 @@ def live(town: Rehearsal, folder: Path) -> None:
     import_events(
         installation.engine, installation.lake, orders, mapping, clock=installation.clock, rejects_path=rejects
     )
+    items = folder / "items.csv"
+    items.write_text(f"who,sku\n{EXTERNAL},ultraviolet-umbrella-9931\n")
+    codes = folder / "codes.txt"
+    codes.write_text("CODE-1\n")
     with writing(installation.engine) as connection:
+        import_table(connection, installation.lake, "recommended", items, key="who", rejects_path=folder / "no.csv")
+        import_codes(connection, "spring", codes, rejects_path=folder / "none.csv")
+        reserve(connection, RUNS["mail"], {"spring": pl.Series([CONTACT])}, installation.clock())
         for labels, name in ((LISTS, "insiders"), (TAGS, "vip")):
             for who, source in ((CONTACT, "source-named-zephyrine"), (ids.contact_id(OTHERS[0]), "test")):
                 add(connection, labels, name, pl.Series([who]), source=source, at=installation.clock())

@@ -26,6 +26,7 @@ FOLDERS = {
 
 NOT_PERSONAL = {
     "definitions": "what authors wrote",
+    "seeds": "copies for the team's own addresses, which authors named",
     "media": "images that messages show",
     "reports": "figures of variants and days",
     "dagster": "metadata and logs: contact ids at most",
