@@ -59,7 +59,11 @@ def test_these_are_the_commands() -> None:
         "tables import",
         "tables list",
         "tables show",
+        "templates check",
         "templates explain",
+        "templates preview",
+        "templates send-test",
+        "templates sheet",
     ]
 
 
