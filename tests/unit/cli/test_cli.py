@@ -85,7 +85,11 @@ def test_these_are_the_commands() -> None:
         "tags add",
         "tags remove",
         "tags show",
+        "templates check",
         "templates explain",
+        "templates preview",
+        "templates send-test",
+        "templates sheet",
     ]
 
 

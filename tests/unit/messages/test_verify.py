@@ -13,7 +13,9 @@ from campaign_pipeline.core.words import Channel
 from campaign_pipeline.messages import workers
 from campaign_pipeline.messages.definition import Template
 from campaign_pipeline.messages.render import Rendered, render_run
+from campaign_pipeline.messages.skeletons import assemble, read_skeletons
 from campaign_pipeline.messages.store import StoredTemplate
+from campaign_pipeline.messages.vectorised.assemble import assembled_frame
 from campaign_pipeline.messages.verify import SAMPLED, final, sample_of, verify_sample
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -80,6 +82,16 @@ def test_a_sample_is_spread_over_variants_and_rows(contacts: int) -> None:
     assert not sizes or max(sizes) - min(sizes) <= 1
     if contacts > 1_000:
         assert sample["contact_id"].to_list() != planned.head(sample.height)["contact_id"].to_list()
+
+
+def test_whole_texts_by_column_are_those_of_each_message() -> None:
+    result = rendered(audience(9))
+    by_column = {
+        row.pop("message_id"): row
+        for frame in assembled_frame(read_skeletons(result.skeletons), result.messages)
+        for row in frame.to_dicts()
+    }
+    assert by_column == dict(assemble(result.skeletons, result.messages))
 
 
 def test_final_messages_pass() -> None:
