@@ -27,6 +27,8 @@ GOALS = (
 )
 
 MOST_VARIANTS = 20
+DOUBT_WINDOW = timedelta(days=3)
+FALLBACK_WITHIN = timedelta(hours=24)
 MOST_SEEDS = 50
 
 _DURATION = re.compile(r"(\d{1,6})([mhdw])")
@@ -63,6 +65,9 @@ def _name(value: object) -> object:
 
 Name = Annotated[str, BeforeValidator(_name)]
 UtmValue = Annotated[str, Field(max_length=100)]
+LocalTime = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
+"""HH:MM, 00:00 to 23:59."""
+
 Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_bounded)]
 
 
@@ -118,10 +123,11 @@ class At(Definition):
 
 
 class Cron(Definition):
-    """Again and again; an occurrence that was missed is skipped for the newest one."""
+    """Again and again. Occurrences that were missed are skipped for the newest one, or caught up with one by one."""
 
     cron: str
     timezone: Zone = "UTC"
+    missed: Literal["skip", "catch_up"] = Field("skip", exclude_if=lambda value: value == "skip")
 
     @field_validator("cron")
     @classmethod
@@ -133,6 +139,13 @@ class Cron(Definition):
         except CroniterBadDateError:
             raise ValueError("names a day that never comes") from None
         return value
+
+
+class Fallback(Definition):
+    """Another channel for those whom the channels before certainly did not reach."""
+
+    channel: Channel
+    templates: dict[Name, Name] = Field(description="variant -> template of this channel")
 
 
 def _kind(value: object) -> str | None:
@@ -183,13 +196,25 @@ class Campaign(Definition):
     seeds: tuple[str, ...] = Field(
         (), exclude_if=lambda value: not value, description="Addresses of the team, which get copies of every run."
     )
-
-    @field_validator("on_doubt")
-    @classmethod
-    def _can_be_kept(cls, value: str) -> str:
-        if value == "never_lose":
-            raise ValueError("never_lose is not available yet: messages in doubt are listed, and not sent again")
-        return value
+    doubt_window: Duration = Field(
+        DOUBT_WINDOW,
+        exclude_if=lambda value: value == DOUBT_WINDOW,
+        description="How long a message in doubt is asked after, before on_doubt decides.",
+    )
+    local_time: LocalTime | None = Field(
+        None, exclude_if=lambda value: value is None, description="HH:MM: sent at this time of the contact's own day."
+    )
+    quiet_hours: Literal["respect", "ignore"] = Field(
+        "respect", exclude_if=lambda value: value == "respect", description="Whether hours of rest hold for it."
+    )
+    fallback: tuple[Fallback, ...] = Field(
+        (), exclude_if=lambda value: not value, description="Channels to try next, in this order."
+    )
+    fallback_within: Duration = Field(
+        FALLBACK_WITHIN,
+        exclude_if=lambda value: value == FALLBACK_WITHIN,
+        description="How long after the run's time another channel may still be tried.",
+    )
 
     @field_validator("goal", mode="before")
     @classmethod
@@ -231,6 +256,24 @@ class Campaign(Definition):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: one is given twice")
         return self
+
+    @model_validator(mode="after")
+    def _falls_back(self) -> Self:
+        channels = [self.channel, *(step.channel for step in self.fallback)]
+        if len(set(channels)) < len(channels):
+            raise ValueError(f"fallback: each channel once, not {', '.join(channels)}")
+        names = {variant.name for variant in self.variants}
+        for step in self.fallback:
+            if set(step.templates) != names:
+                wanted = ", ".join(sorted(names))
+                raise ValueError(f"fallback: templates of {step.channel} must name each variant once: {wanted}")
+        return self
+
+    @property
+    def steps(self) -> tuple[tuple[Channel, dict[str, str]], ...]:
+        """(channel, variant -> template) of each step: the campaign's own channel, then the fallbacks."""
+        own = {variant.name: variant.template for variant in self.variants}
+        return ((self.channel, own), *((step.channel, dict(step.templates)) for step in self.fallback))
 
     @property
     def control(self) -> str:

@@ -30,6 +30,9 @@ TRANSITIONS: dict[RunState, frozenset[RunState]] = {
     S.FAILED: frozenset({S.SCHEDULED, S.RUNNING, S.PAUSED, S.CANCELLED}),
 }
 
+UNDER_WAY = frozenset({S.SCHEDULED, S.RUNNING, S.PAUSED})
+"""States of a run that goes on, or will."""
+
 ENDED = frozenset({S.COMPLETED, S.CANCELLED})
 """States in which a run never sends again."""
 

@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     render_workers: int = Field(
         0, ge=0, le=64, description="Processes that render a large run; 0: one a core, from 4 cores on."
     )
+    dispatch_workers: int = Field(
+        1, ge=1, le=16, description="Steps that send a run's channel at once; more than one pays in several processes."
+    )
     email_from: str = Field("news@example.com", description="Sender address of e-mails.")
     email_from_name: str = Field("Example Shop", description="Sender name of e-mails.")
     request_timeout_seconds: float = Field(15.0, gt=0, description="Bound on every request to a provider.")

@@ -51,6 +51,7 @@ class AudienceStatus(StrEnum):
     NO_ADDRESS = "no_address"  # has no valid address for the channel
     NO_CONSENT = "no_consent"  # did not grant consent for channel and purpose
     SUPPRESSED = "suppressed"  # the address is suppressed; the reason says why
+    CAPPED = "capped"  # got as many messages lately as the team allows; the reason says which cap
     DUPLICATE_ADDRESS = "duplicate_address"  # another contact of the run has the same address
 
 
@@ -65,6 +66,7 @@ class Outcome(StrEnum):
     SUPPRESSED = "suppressed"  # the address was suppressed after the freeze
     EXPIRED = "expired"  # its deadline passed before it was sent
     CANCELLED = "cancelled"  # the run was cancelled before it was sent
+    NOT_NEEDED = "not_needed"  # a fallback whose contact was, or may have been, reached by an earlier channel
     UNKNOWN = "unknown"  # a doubt that could not be resolved within the campaign's window
 
 

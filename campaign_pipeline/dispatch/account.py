@@ -15,7 +15,7 @@ from campaign_pipeline.core.tables import plans
 from campaign_pipeline.core.words import AudienceStatus, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
-from campaign_pipeline.dispatch.states import IN_FLIGHT, OPEN, in_flight, states
+from campaign_pipeline.dispatch.states import IN_FLIGHT, OPEN, attempts, in_flight, states
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,16 @@ def account(engine: sa.Engine, lake: Lake, run_id: str, now: datetime | None = N
     with reading(engine) as connection:
         state = run_state(connection, run_id)
         plan = connection.execute(sa.select(plans).where(plans.c.run_id == run_id)).one_or_none()
-        claims, outcomes = ledger.read_claims(connection, run_id), ledger.read_outcomes(connection, run_id)
+        held = ledger.read_ledger(connection, run_id)
     statuses = _counted(lake.read("audience", run_id), "status") if lake.exists("audience", run_id) else {}
     if plan is None:
-        if claims.height or outcomes.height:
-            raise Inconsistent(f"{run_id} has {claims.height} claims in the ledger but no plan")
+        if held.claims.height or held.outcomes.height:
+            raise Inconsistent(f"{run_id} has {held.claims.height} claims in the ledger but no plan")
         return RunAccount(run_id, state, statuses, {})
     index = file.index()
-    verify(run_id, plan.messages, plan.batches, index, claims, outcomes)
-    where = states(index, claims, outcomes)
-    found = RunAccount(run_id, state, statuses, _counted(in_flight(where, claims, now) if now else where, "state"))
+    verify(run_id, plan.messages, plan.batches, index, held)
+    where = states(index, held)
+    found = RunAccount(run_id, state, statuses, _counted(in_flight(where, held.claims, now) if now else where, "state"))
     check_account(found, plan.messages)
     return found
 
@@ -93,10 +93,9 @@ def check_account(found: RunAccount, planned: int) -> None:
         raise Inconsistent(f"{found.run_id}: the audience plans {in_audience} messages, the ledger {planned}")
 
 
-def verify(
-    run_id: str, messages: int, batches: int, index: pl.DataFrame, claims: pl.DataFrame, outcomes: pl.DataFrame
-) -> None:
+def verify(run_id: str, messages: int, batches: int, index: pl.DataFrame, held: ledger.Ledger) -> None:
     """Inconsistent unless plan (`messages`, `batches`), batch file (`index`) and ledger fit together."""
+    claims, outcomes = held.claims, held.outcomes
     numbers = index.get_column("message_no").sort()
     problems = {
         "the batch file does not hold the messages that were planned": index.height != messages,
@@ -105,21 +104,28 @@ def verify(
         "the batch file does not hold the batches that were planned": index["batch_no"].n_unique() != batches,
         "batches were claimed that do not exist": bool(claims.join(index, on="batch_no", how="anti").height),
         "messages have outcomes that do not exist": bool(outcomes.join(index, on="message_no", how="anti").height),
-        "outcomes were recorded that nobody claimed": bool(_unclaimed(index, claims, outcomes)),
-        "messages were accepted twice": bool(_accepted_twice(outcomes)),
+        "outcomes were recorded that nobody claimed": bool(_unclaimed(index, held)),
+        "messages were accepted twice": bool(_accepted_twice(index, held)),
     }
     if found := [problem for problem, is_there in problems.items() if is_there]:
         raise Inconsistent(f"{run_id}: {'; '.join(found)}", "Do not send: compare ledger, batch file and plan first.")
 
 
-def _unclaimed(index: pl.DataFrame, claims: pl.DataFrame, outcomes: pl.DataFrame) -> int:
-    of_batches = outcomes.select("message_no", "attempt").join(index.select("message_no", "batch_no"), on="message_no")
-    return of_batches.join(claims, on=["batch_no", "attempt"], how="anti").height
+def _unclaimed(index: pl.DataFrame, held: ledger.Ledger) -> int:
+    single = held.outcomes.select("message_no", "attempt").join(index.select("message_no", "batch_no"), on="message_no")
+    said = pl.concat([single.select("batch_no", "attempt"), held.batch_outcomes.select("batch_no", "attempt")])
+    return said.join(held.claims, on=["batch_no", "attempt"], how="anti").height
 
 
-def _accepted_twice(outcomes: pl.DataFrame) -> int:
+def _accepted_twice(index: pl.DataFrame, held: ledger.Ledger) -> int:
     """Messages with two accepted attempts, unless a policy or a person wanted the repeat."""
-    accepted = outcomes.filter(pl.col("outcome") == Outcome.ACCEPTED.value).unique(["message_no", "attempt"])
+    outcomes = held.outcomes
+    by_claim = attempts(index, held) if (held.claims.get_column("attempt").max() or 0) > 1 else outcomes
+    accepted = (
+        pl.concat([each.select("message_no", "attempt", "outcome") for each in (by_claim, outcomes)])
+        .filter(pl.col("outcome") == Outcome.ACCEPTED.value)
+        .unique(["message_no", "attempt"])
+    )
     wanted = outcomes.filter(
         (pl.col("outcome") == Outcome.NOT_SENT.value)
         & pl.col("source").is_in([ledger.Source.POLICY.value, ledger.Source.OPERATOR.value])

@@ -14,6 +14,11 @@ from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.dispatch.channels.base import Batch, Message
 from campaign_pipeline.messages.skeletons import Arm, MessageSkeleton, read_skeletons
 
+INDEX = ("message_no", "batch_no", "message_id", "contact_id", "send_at", "channel", "step")
+
+EARLIER = {"channel": pl.lit(None, pl.String), "step": pl.lit(0, pl.Int16), "pace": pl.lit(""), "window": pl.lit("")}
+"""What stands for columns that files of an earlier version of the product lack; no channel: that of the campaign."""
+
 
 @dataclass(frozen=True)
 class BatchFile:
@@ -26,9 +31,13 @@ class BatchFile:
             return hashlib.file_digest(file, "sha256").hexdigest()[:24]
 
     def index(self) -> pl.DataFrame:
-        """Columns message_no, batch_no, message_id, send_at: a row a message."""
-        path = self._path()
-        return pl.read_parquet(path, columns=["message_no", "batch_no", "message_id", "send_at"])
+        """Columns INDEX: a row a message."""
+        return self._scan().select(INDEX).collect()
+
+    def _scan(self) -> pl.LazyFrame:
+        rows = pl.scan_parquet(self._path(), glob=False)
+        there = rows.collect_schema().names()
+        return rows.with_columns(**{name: value for name, value in EARLIER.items() if name not in there})
 
     def _path(self) -> Path:
         path = self.lake.path("messages", self.run_id)
@@ -40,15 +49,17 @@ class BatchFile:
         """The whole rows of these batches."""
         lowest, highest = min(batches), max(batches)
         between = pl.col("batch_no").is_between(lowest, highest)  # row groups outside are not read
-        return pl.scan_parquet(self.lake.path("messages", self.run_id)).filter(between).collect()
+        return self._scan().filter(between).collect()
 
     def batch(self, rows: pl.DataFrame, batch_no: int, attempt: int, messages: Collection[int]) -> Batch:
         """The batch out of loaded `rows`, with only the given messages."""
-        chosen = rows.filter((pl.col("batch_no") == batch_no) & pl.col("message_no").is_in(list(messages)))
-        arms = chosen.select("variant", "locale").unique().rows()
-        if len(arms) != 1:
-            raise Inconsistent(f"{self.run_id}: batch {batch_no} holds {len(arms)} variants and languages, not one")
-        variant, locale = arms[0]
+        of_batch = rows.filter(pl.col("batch_no") == batch_no)
+        chosen = of_batch.filter(pl.col("message_no").is_in(list(messages)))
+        shared = chosen.select("variant", "locale", "step", "pace", "window").unique().rows()
+        if len(shared) != 1:
+            raise Inconsistent(f"{self.run_id}: batch {batch_no} holds {len(shared)} variants and languages, not one")
+        variant, locale, step, pace, window = shared[0]
+        columns = chosen.with_columns(parts=pl.col("sms_parts").fill_null(1) if "sms_parts" in rows.columns else 1)
         return Batch(
             run_id=self.run_id,
             campaign=parse_run_id(self.run_id)[0],
@@ -56,7 +67,11 @@ class BatchFile:
             batch_no=batch_no,
             attempt=attempt,
             skeleton=self.skeletons[variant, locale],
-            messages=tuple(Message(*row) for row in chosen.select(Message._fields).iter_rows()),
+            messages=tuple(Message(*row) for row in columns.select(Message._fields).iter_rows()),
+            step=step,
+            pace=pace,
+            window=window,
+            whole=chosen.height == of_batch.height,
         )
 
     @cached_property

@@ -1,9 +1,11 @@
 """The dispatch ledger: what was planned, claimed, and what became of it. Rows are added, never changed.
 
-A batch is claimed (one row, durable before any byte leaves), sent, and its outcomes are appended, one row a
-message and attempt. `states` derives from these where each message is.
+A batch is claimed (one row, durable before any byte leaves), sent, and its outcomes are appended: one row for what
+became of most of it, and one for each message that fared differently. `states` derives from these where each message
+is.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from campaign_pipeline.core.database import writing
 from campaign_pipeline.core.errors import Inconsistent
-from campaign_pipeline.core.tables import claims, outcomes, plans
+from campaign_pipeline.core.tables import batch_outcomes, claims, outcomes, plans
 from campaign_pipeline.core.words import Outcome
 
 UTC_TIME = pl.Datetime("us", "UTC")
@@ -29,6 +31,15 @@ OUTCOMES: dict[str, Any] = {
     "provider_id": pl.String,
     "recorded_at": UTC_TIME,
 }
+BATCH_OUTCOMES: dict[str, Any] = {"batch_no": pl.Int32, **{k: v for k, v in OUTCOMES.items() if k != "message_no"}}
+
+
+class Ledger(NamedTuple):
+    """What the ledger holds of one run, all read at the same moment."""
+
+    claims: pl.DataFrame  # CLAIMS
+    outcomes: pl.DataFrame  # OUTCOMES
+    batch_outcomes: pl.DataFrame  # BATCH_OUTCOMES
 
 
 class Source(StrEnum):
@@ -54,6 +65,34 @@ class OutcomeRow(NamedTuple):
     recorded_at: datetime
 
 
+class BatchOutcome(NamedTuple):
+    """What became of all messages of a batch that have no row of their own at this attempt."""
+
+    run_id: str
+    batch_no: int
+    attempt: int
+    source: Source
+    outcome: Outcome
+    code: str
+    provider_id: str
+    recorded_at: datetime
+
+
+def condensed(rows: Sequence[OutcomeRow], batch_no: int) -> tuple[list[BatchOutcome], list[OutcomeRow]]:
+    """The same in as few rows as possible: what most have in common, and the others.
+
+    Only for rows of one source and moment that speak, with rows written before, of every message of the batch.
+    """
+    if len(rows) < 2:
+        return [], list(rows)
+    (common, count), *_ = Counter((row.outcome, row.code, row.provider_id) for row in rows).most_common(1)
+    if count < 2:
+        return [], list(rows)
+    first = rows[0]
+    whole = BatchOutcome(first.run_id, batch_no, first.attempt, first.source, *common, first.recorded_at)
+    return [whole], [row for row in rows if (row.outcome, row.code, row.provider_id) != common]
+
+
 def record_plan(
     connection: sa.Connection, run_id: str, *, messages: int, batches: int, content_hash: str, at: datetime
 ) -> None:
@@ -75,6 +114,11 @@ def require_plan(connection: sa.Connection, run_id: str, content_hash: str) -> N
         )
 
 
+def is_planned(connection: sa.Connection, run_id: str) -> bool:
+    """Whether the run's messages are planned: from then on they are final."""
+    return connection.execute(sa.select(plans.c.run_id).where(plans.c.run_id == run_id)).first() is not None
+
+
 def claim(
     engine: sa.Engine,
     run_id: str,
@@ -82,26 +126,28 @@ def claim(
     attempt: int,
     worker: str,
     at: datetime,
-    left_out: Sequence[OutcomeRow] = (),
+    left_out: Callable[[sa.Connection], Sequence[OutcomeRow]] = lambda _connection: (),
+    whole: Sequence[BatchOutcome] = (),
 ) -> bool:
     """Take the batch for this attempt, durably; False if another has it.
 
-    `left_out`: outcomes of messages of the batch that will not be sent, in the same transaction, so that a crash
-    afterwards leaves no doubt about them.
+    `left_out`, called within the transaction, and `whole` give outcomes of messages of the batch that will not be sent,
+    so that a crash afterwards leaves no doubt about them.
     """
     row = {"run_id": run_id, "batch_no": batch_no, "attempt": attempt, "worker": worker, "claimed_at": at}
     with writing(engine) as connection:
         insert = _insert(connection)(claims).values(row).on_conflict_do_nothing().returning(claims.c.batch_no)
         claimed = connection.execute(insert).first() is not None
         if claimed:
-            append(connection, left_out)
+            append(connection, left_out(connection), whole)
     return claimed
 
 
 def append_outcomes(engine: sa.Engine, rows: Sequence[OutcomeRow]) -> None:
     """Append `rows` durably, in one transaction; those that are there already are passed over."""
-    with writing(engine) as connection:
-        append(connection, rows)
+    if rows:
+        with writing(engine) as connection:
+            append(connection, rows)
 
 
 _COLUMNS = ", ".join(OutcomeRow._fields)
@@ -112,8 +158,11 @@ _POSTGRES_APPEND = (
 )
 
 
-def append(connection: sa.Connection, rows: Sequence[OutcomeRow]) -> None:
-    """Append `rows` within a transaction. Straight to the driver: an ORM-free executemany costs four times as much."""
+def append(connection: sa.Connection, rows: Sequence[OutcomeRow], whole: Sequence[BatchOutcome] = ()) -> None:
+    """Append within a transaction. Straight to the driver: an ORM-free executemany costs four times as much."""
+    if whole:
+        insert = _insert(connection)(batch_outcomes).on_conflict_do_nothing()
+        connection.execute(insert, [row._asdict() for row in whole])
     if not rows:
         return
     moments = {row.recorded_at for row in rows}
@@ -135,6 +184,46 @@ def append(connection: sa.Connection, rows: Sequence[OutcomeRow]) -> None:
         connection.exec_driver_sql(_POSTGRES_APPEND, tuple(list(column) for column in zip(*plain, strict=True)))
     else:
         connection.exec_driver_sql(_SQLITE_APPEND, plain)
+
+
+def read_ledger(connection: sa.Connection, run_id: str) -> Ledger:
+    """All that the ledger holds of the run.
+
+    In this order, so that where each statement sees a later state (PostgreSQL), a batch's outcome never lacks those of
+    its messages that fared differently, and no outcome lacks its claim: what is missing looks in doubt.
+    """
+    whole = read_batch_outcomes(connection, run_id)
+    single = read_outcomes(connection, run_id)
+    return Ledger(read_claims(connection, run_id), single, whole)
+
+
+def read_ledger_of(connection: sa.Connection, run_id: str, batch_no: int, message_no: int) -> Ledger:
+    """What the ledger holds of one message."""
+
+    def read(table: sa.Table, schema: dict[str, Any], key: str, value: int) -> pl.DataFrame:
+        query = sa.select(*(table.c[name] for name in schema)).where(table.c.run_id == run_id, table.c[key] == value)
+        return pl.DataFrame([tuple(row) for row in connection.execute(query)], schema=schema, orient="row")
+
+    said = (
+        read(outcomes, OUTCOMES, "message_no", message_no),
+        read(batch_outcomes, BATCH_OUTCOMES, "batch_no", batch_no),
+    )
+    return Ledger(read(claims, CLAIMS, "batch_no", batch_no), *said)
+
+
+def claimed_by(connection: sa.Connection, run_id: str, first: int, last: int) -> dict[tuple[int, int], str]:
+    """(batch_no, attempt) -> worker, of the batches from `first` to `last`."""
+    query = sa.select(claims.c.batch_no, claims.c.attempt, claims.c.worker).where(
+        claims.c.run_id == run_id, claims.c.batch_no.between(first, last)
+    )
+    return {(batch_no, attempt): worker for batch_no, attempt, worker in connection.execute(query)}
+
+
+def read_batch_outcomes(connection: sa.Connection, run_id: str) -> pl.DataFrame:
+    """The run's outcomes of whole batches, columns BATCH_OUTCOMES."""
+    columns = [batch_outcomes.c[name] for name in BATCH_OUTCOMES]
+    rows = connection.execute(sa.select(*columns).where(batch_outcomes.c.run_id == run_id)).all()
+    return pl.DataFrame([tuple(row) for row in rows], schema=BATCH_OUTCOMES, orient="row")
 
 
 def read_claims(connection: sa.Connection, run_id: str) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.core.tables import outcomes as outcomes_table
+from campaign_pipeline.core.tables import batch_outcomes, outcomes
 from campaign_pipeline.core.words import Outcome
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
@@ -31,12 +31,12 @@ def settle_doubts(engine: sa.Engine, lake: Lake, run_id: str, channel: Channel, 
     """Ask the provider about every message in doubt: what it shows is accepted, anything else stays in doubt."""
     file = BatchFile(lake, run_id)
     with reading(engine) as connection:
-        claims, outcomes = ledger.read_claims(connection, run_id), ledger.read_outcomes(connection, run_id)
-    where = in_flight(states(file.index(), claims, outcomes), claims, now)
+        held = ledger.read_ledger(connection, run_id)
+    where = in_flight(states(file.index(), held), held.claims, now)
     in_doubt = where.filter(pl.col("state") == Outcome.IN_DOUBT.value)
     if not in_doubt.height or not channel.capabilities.lookup:
         return Settled(in_doubt.height, 0)
-    doubts = _doubts(file, in_doubt, claims)
+    doubts = _doubts(file, in_doubt, held.claims)
     with reading(engine) as connection:
         bound = _bound(connection)
     found = [
@@ -57,15 +57,15 @@ def settle_by_events(engine: sa.Engine, lake: Lake, run_id: str, proofs: pl.Data
     """
     index = BatchFile(lake, run_id).index()
     with reading(engine) as connection:
-        claims, outcomes = ledger.read_claims(connection, run_id), ledger.read_outcomes(connection, run_id)
-    where = states(index, claims, outcomes).filter(pl.col("state").is_in([state.value for state in NEEDS_PROOF]))
+        held = ledger.read_ledger(connection, run_id)
+    where = states(index, held).filter(pl.col("state").is_in([state.value for state in NEEDS_PROOF]))
     proven = (
         where.select("message_no", "batch_no", current="attempt")
         .join(index.select("message_no", "message_id"), on="message_no")
         .join(proofs.unique("message_id", keep="first", maintain_order=True), on="message_id")
         .with_columns(attempt=pl.coalesce("attempt", "current") if "attempt" in proofs.columns else pl.col("current"))
         # An event may name any attempt; only one that was claimed can be in the ledger.
-        .join(claims.select("batch_no", "attempt"), on=["batch_no", "attempt"], how="semi")
+        .join(held.claims.select("batch_no", "attempt"), on=["batch_no", "attempt"], how="semi")
         .select("message_no", "attempt", pl.col("provider_id").fill_null(""))
     )
     rows = [
@@ -88,5 +88,5 @@ def _doubts(file: BatchFile, in_doubt: pl.DataFrame, claims: pl.DataFrame) -> Se
 
 def _bound(connection: sa.Connection) -> frozenset[str]:
     """Provider ids that belong to a message already, of any run."""
-    query = sa.select(outcomes_table.c.provider_id).where(outcomes_table.c.provider_id != "").distinct()
-    return frozenset(connection.execute(query).scalars())
+    ids = (sa.select(each.c.provider_id).where(each.c.provider_id != "") for each in (outcomes, batch_outcomes))
+    return frozenset(connection.execute(sa.union(*ids)).scalars())

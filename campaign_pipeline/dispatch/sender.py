@@ -1,6 +1,6 @@
 """One batch through claim, send and outcome: the protocol that keeps a message from leaving twice.
 
-1. Who must not be written to any more is left out and the batch is claimed, in one durable transaction.
+1. All guards are asked. Then the batch is claimed, and who is left out is written down, in one durable transaction.
 2. The channel sends, once.
 3. The outcomes are appended. A crash between 1 and 3 leaves a claim without outcomes: in doubt, never resent.
 4. What was certainly not processed gets another attempt, from 1.
@@ -8,19 +8,20 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from campaign_pipeline.contacts.suppression import Suppression, comparable, suppress
+from campaign_pipeline.contacts.suppression import Suppression, suppress
 from campaign_pipeline.core.clock import Clock
 from campaign_pipeline.core.database import writing
 from campaign_pipeline.core.errors import Halted
 from campaign_pipeline.core.words import RETRYABLE, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.channels.base import Batch, Channel, Result
+from campaign_pipeline.dispatch.guards.base import Guard, LeftOut, Permit
 from campaign_pipeline.dispatch.ledger import OutcomeRow, Source
 from campaign_pipeline.dispatch.outcomes import HALTING, SUPPRESSES, VERDICTS, Action, Kind
 from campaign_pipeline.dispatch.patience import Patience
@@ -31,6 +32,9 @@ HINTS = {
     Action.HALT_CAMPAIGN: "Mend it at the provider and run it again, or cancel this run and correct the template: "
     "the messages of a run never change.",
 }
+
+LONGEST_NAP = 1.0
+"""Seconds after which a sender that waits looks again whether it should go on at all."""
 
 NO_PAUSE = frozenset({Kind.HELD_BACK, Kind.TOO_LARGE, Kind.ACCEPTED})
 """Kinds after which the next attempt need not wait."""
@@ -45,27 +49,29 @@ class Sender:
     worker: str
     clock: Clock
     deadline: datetime | None
-    suppressed: Callable[[], Collection[str]]
+    guards: Sequence[Guard]
     stopped: Callable[[], RunState | None]
     patience: Patience
     ended_by: RunState | Outcome | None = None  # why nothing more is claimed: paused, cancelled, expired
     halted: Halted | None = None
     counts: Counter[Outcome] = field(default_factory=Counter[Outcome])  # final outcomes of this call
+    next_at: datetime | None = None  # when the first of the batches that a guard put off may go
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def send(self, batch: Batch) -> None:
         """Send the batch until nothing of it may be tried again now. Raises Halted."""
         size, failures = self.channel.capabilities.max_batch, 0
-        while batch.messages and not self.over():
-            left_out = self._suppressed_since(batch)
-            if not ledger.claim(
-                self.engine, batch.run_id, batch.batch_no, batch.attempt, self.worker, self.clock(), left_out
-            ):
+        while batch.messages:
+            permitted = self._permitted(batch)
+            if permitted is None:
+                return  # later, or nothing more at all
+            left_out = self._claim(batch, permitted)
+            if left_out is None:
                 return  # another worker has it
-            self._count(Outcome.SUPPRESSED for _ in left_out)
-            batch = batch.only({m.message_no for m in batch.messages} - {row.message_no for row in left_out})
+            covered = batch.whole
+            batch = _without(batch, left_out)
             results = self._through_the_channel(batch, size)
-            self._record(batch, results)
+            self._record(batch, results, whole=covered)
             again = [r for r in results if r.outcome in RETRYABLE and r.action in (Action.RETRY, Action.SPLIT)]
             if any(result.action == Action.SPLIT for result in again):
                 size = max(1, min(size, len(batch.messages)) // 2)
@@ -87,22 +93,63 @@ class Sender:
             self.ended_by = self.stopped()
         return self.ended_by is not None
 
+    def _permitted(self, batch: Batch) -> Sequence[LeftOut] | None:
+        """Who of the batch is left out if it goes now, which may be after a pause; None: it does not. Raises Halted."""
+        while not self.over():
+            now = self.clock()
+            permit = self._ask(batch, now)
+            if permit.stop:
+                self.halted = permit.stop
+                raise permit.stop
+            if permit.later and permit.later > now:
+                with self._lock:
+                    self.next_at = min(permit.later, self.next_at or permit.later)
+                return None
+            if permit.wait <= 0:
+                return permit.left_out
+            self.patience.sleep(min(permit.wait, LONGEST_NAP))  # then all are asked again: much may have changed
+        return None
+
+    def _ask(self, batch: Batch, now: datetime) -> Permit:
+        """What the guards say together: the first that has something against it, or all who are left out."""
+        left_out: list[LeftOut] = []
+        for guard in self.guards:
+            rest = _without(batch, left_out)
+            if not rest.messages:
+                break  # a guard that reserves is not asked for nothing
+            permit = guard.look(rest, now)
+            if permit.stop or permit.later or permit.wait > 0:
+                return permit
+            left_out += permit.left_out
+        return Permit(left_out=tuple(left_out))
+
+    def _claim(self, batch: Batch, left_out: Sequence[LeftOut]) -> list[LeftOut] | None:
+        """Claim the batch; who of it is left out; None: another worker has it."""
+        everybody = list(left_out)
+        now = self.clock()
+
+        def rows(connection: sa.Connection) -> list[OutcomeRow]:
+            for guard in self.guards:
+                everybody.extend(guard.within(connection, _without(batch, everybody), now))
+            return [
+                OutcomeRow(batch.run_id, number, batch.attempt, Source.POLICY, outcome, code, "", now)
+                for number, outcome, code in everybody
+            ]
+
+        if not ledger.claim(self.engine, batch.run_id, batch.batch_no, batch.attempt, self.worker, now, rows):
+            return None
+        self._count(outcome for _, outcome, _ in everybody)
+        return everybody
+
     def leave_out(self, run_id: str, batch_no: int, attempt: int, messages: Sequence[int], outcome: Outcome) -> None:
         """End messages that will not be sent any more; a no-op if another worker has just claimed their batch."""
-        rows = [self._policy_row(run_id, message_no, attempt, outcome, outcome.value) for message_no in messages]
-        if ledger.claim(self.engine, run_id, batch_no, attempt, self.worker, self.clock(), rows):
-            self._count(outcome for _ in rows)
-
-    def _suppressed_since(self, batch: Batch) -> list[OutcomeRow]:
-        suppressed = self.suppressed()
-        return [
-            self._policy_row(batch.run_id, message.message_no, batch.attempt, Outcome.SUPPRESSED, "suppressed")
-            for message in batch.messages
-            if message.address in suppressed or comparable(self.channel.name, message.address) in suppressed
+        now = self.clock()
+        rows = [
+            OutcomeRow(run_id, message_no, attempt, Source.POLICY, outcome, outcome.value, "", now)
+            for message_no in messages
         ]
-
-    def _policy_row(self, run_id: str, message_no: int, attempt: int, outcome: Outcome, code: str) -> OutcomeRow:
-        return OutcomeRow(run_id, message_no, attempt, Source.POLICY, outcome, code, "", self.clock())
+        if ledger.claim(self.engine, run_id, batch_no, attempt, self.worker, now, lambda _connection: rows):
+            self._count(outcome for _ in rows)
 
     def _through_the_channel(self, batch: Batch, size: int) -> list[Result]:
         """One result a message; what the channel forgot is in doubt."""
@@ -115,18 +162,24 @@ class Sender:
         forgotten = ((m.message_no, Result(m.message_no, Kind.NO_ANSWER, "no_result")) for m in batch.messages)
         return list((dict(forgotten) | results).values())
 
-    def _record(self, batch: Batch, results: Sequence[Result]) -> None:
+    def _record(self, batch: Batch, results: Sequence[Result], *, whole: bool) -> None:
+        """`whole`: the claim covered all messages of the batch: one row can stand for those that fared alike."""
+        if not results:
+            return
         now = self.clock()
         rows = [
             OutcomeRow(batch.run_id, r.message_no, batch.attempt, Source.SEND, r.outcome, r.code, r.provider_id, now)
             for r in results
         ]
+        for_all, rows = ledger.condensed(rows, batch.batch_no) if whole else ([], rows)
         suppressions = list(self._suppressions(batch, results, now))
         with writing(self.engine) as connection:
-            ledger.append(connection, rows)
+            ledger.append(connection, rows, for_all)
             if suppressions:
                 suppress(connection, suppressions)
         self._count(result.outcome for result in results if result.outcome not in RETRYABLE)
+        for guard in self.guards:
+            guard.told(batch, results, now)
         halting = next((result for result in results if result.action in HALTING), None)
         if halting:
             self.halted = Halted(
@@ -152,3 +205,9 @@ class Sender:
     def _count(self, outcomes: Iterable[Outcome]) -> None:
         with self._lock:
             self.counts.update(outcomes)
+
+
+def _without(batch: Batch, left_out: Sequence[LeftOut]) -> Batch:
+    if not left_out:
+        return batch
+    return batch.only({message.message_no for message in batch.messages} - {one.message_no for one in left_out})

@@ -4,7 +4,8 @@
                                          \\-> accepted | rejected | suppressed | expired | cancelled | unknown
 
 A claim covers those messages of its batch that were open: after the first attempt, the ones whose outcome of
-every attempt before says "may be tried again".
+every attempt before says "may be tried again". An outcome of a whole batch stands for each of its messages that has
+none of its own at that attempt; one is written only by a claim that covered the batch whole.
 """
 
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from campaign_pipeline.core.words import RETRYABLE, Outcome
-from campaign_pipeline.dispatch.ledger import UTC_TIME, Source
+from campaign_pipeline.dispatch.ledger import UTC_TIME, Ledger, Source
 
 PLANNED = "planned"
 """Not claimed yet."""
@@ -37,31 +38,32 @@ STATES: dict[str, Any] = {
     "recorded_at": UTC_TIME,
 }
 
+_RANK = {source.value: rank for rank, source in enumerate(Source)}
+_SAID = ("source", "outcome", "code", "provider_id", "recorded_at")
 
-def states(messages: pl.DataFrame, claims: pl.DataFrame, outcomes: pl.DataFrame) -> pl.DataFrame:
+
+def states(messages: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     """The state of every message: columns STATES, a row a message, sorted by message_no.
 
-    `messages`: message_no, batch_no. `claims`, `outcomes`: as read from the ledger. `state` is PLANNED (attempt 0) or
-    a words.Outcome; a claim without outcome is in_doubt, with a null recorded_at.
+    `messages`: message_no, batch_no. `state` is PLANNED (attempt 0) or a words.Outcome; a claim without outcome is
+    in_doubt, with a null recorded_at.
     """
-    tries = (
-        messages.select("message_no", "batch_no")
-        .join(claims.select("batch_no", "attempt"), on="batch_no", how="left")
-        .join(deciding(outcomes), on=["message_no", "attempt"], how="left")
-        .with_columns(
-            state=pl.when(pl.col("attempt").is_null())
-            .then(pl.lit(PLANNED))
-            .otherwise(pl.col("outcome").fill_null(pl.lit(Outcome.IN_DOUBT.value))),
-        )
-        .sort("message_no", "attempt")
+    tries = attempts(messages, ledger).with_columns(
+        state=pl.when(pl.col("attempt").is_null())
+        .then(pl.lit(PLANNED))
+        .otherwise(pl.col("outcome").fill_null(pl.lit(Outcome.IN_DOUBT.value))),
     )
-    # The first attempt that is not "may be tried again" is where the message stays; later claims left it out.
-    ended = ~pl.col("state").is_in([outcome.value for outcome in RETRYABLE])
-    earlier_end = ended.cast(pl.Int32).cum_sum().over("message_no") - ended.cast(pl.Int32)
+    if tries.height > messages.height:
+        # The first attempt that is not "may be tried again" is where the message stays; later claims left it out.
+        ended = ~pl.col("state").is_in([outcome.value for outcome in RETRYABLE])
+        earlier_end = ended.cast(pl.Int32).cum_sum().over("message_no") - ended.cast(pl.Int32)
+        tries = (
+            tries.sort("message_no", "attempt")
+            .filter(earlier_end == 0)
+            .unique("message_no", keep="last", maintain_order=True)
+        )
     return (
-        tries.filter(earlier_end == 0)
-        .unique("message_no", keep="last", maintain_order=True)
-        .select(
+        tries.select(
             "message_no",
             "batch_no",
             pl.col("attempt").fill_null(0),
@@ -71,18 +73,42 @@ def states(messages: pl.DataFrame, claims: pl.DataFrame, outcomes: pl.DataFrame)
             "recorded_at",
         )
         .cast(pl.Schema(STATES))  # pyright: ignore[reportArgumentType]  (a Schema is what it takes)
+        .sort("message_no")
     )
 
 
-def deciding(outcomes: pl.DataFrame) -> pl.DataFrame:
-    """Of each (message_no, attempt) the one row that counts: that of the strongest source."""
+def attempts(messages: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """A row for each message and claim of its batch, one with nulls for a message whose batch was never claimed.
+
+    Columns message_no, batch_no, attempt, source, outcome, code, provider_id, recorded_at: what counts of the attempt;
+    null where nothing is known, or the attempt left the message out.
+    """
+    tries = (
+        messages.select("message_no", "batch_no")
+        .join(ledger.claims.select("batch_no", "attempt"), on="batch_no", how="left")
+        .join(deciding(ledger.batch_outcomes, "batch_no"), on=["batch_no", "attempt"], how="left")
+    )
+    if not ledger.outcomes.height:
+        return tries
+    own = deciding(ledger.outcomes, "message_no").rename({name: f"own_{name}" for name in _SAID})
+    rank = {name: pl.col(name).replace_strict(_RANK, return_dtype=pl.Int8) for name in ("own_source", "source")}
+    mine = pl.col("own_source").is_not_null() & (rank["own_source"] >= rank["source"].fill_null(-1))
+    return tries.join(own, on=["message_no", "attempt"], how="left").select(
+        "message_no",
+        "batch_no",
+        "attempt",
+        *(pl.when(mine).then(f"own_{name}").otherwise(name).alias(name) for name in _SAID),
+    )
+
+
+def deciding(outcomes: pl.DataFrame, key: str = "message_no") -> pl.DataFrame:
+    """Of each (`key`, attempt) the one row that counts: that of the strongest source."""
     if outcomes.get_column("source").n_unique() <= 1:
         return outcomes
-    rank = {source.value: rank for rank, source in enumerate(Source)}
     return (
-        outcomes.with_columns(rank=pl.col("source").replace_strict(rank, return_dtype=pl.Int8))
+        outcomes.with_columns(rank=pl.col("source").replace_strict(_RANK, return_dtype=pl.Int8))
         .sort("rank")
-        .unique(["message_no", "attempt"], keep="last", maintain_order=True)
+        .unique([key, "attempt"], keep="last", maintain_order=True)
         .drop("rank")
     )
 

@@ -4,7 +4,7 @@ Calling it again is always safe: what was claimed once is not claimed again, unl
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,10 +21,10 @@ from campaign_pipeline.core.words import Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.channels.base import Channel
+from campaign_pipeline.dispatch.guards.base import Guard
 from campaign_pipeline.dispatch.patience import Patience
 from campaign_pipeline.dispatch.sender import Sender
 from campaign_pipeline.dispatch.states import OPEN, states
-from campaign_pipeline.dispatch.suppressed import Watch
 
 LOADED_TOGETHER = 64
 """Batches whose messages are in memory at once."""
@@ -37,6 +37,7 @@ class Sent:
     outcomes: Counter[Outcome]  # messages that it brought to an end
     left: int  # messages that may still be sent later: not due, held back, or to be tried again
     ended_by: RunState | Outcome | None  # paused, cancelled, expired; None: it went through
+    next_at: datetime | None = None  # when the first of them is due; None: nobody can say, or nothing is left
 
     def __str__(self) -> str:
         done = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items())) or "nothing to send"
@@ -50,6 +51,7 @@ class Todo(NamedTuple):
     batch_no: int
     attempt: int
     send_at: datetime  # the latest of its messages'
+    channel: str | None  # None: the file is older than campaigns with several channels
     messages: Sequence[int]
 
 
@@ -62,17 +64,16 @@ def send_due(
     worker: str,
     clock: Clock,
     deadline: datetime | None = None,
-    suppressed: Callable[[], Collection[str]] = frozenset,
+    guards: Sequence[Guard] = (),
     stopped: Callable[[], RunState | None] = lambda: None,
     progress: Progress = lambda _done, _total: None,
     patience: Patience | None = None,
     senders: int = 1,
 ) -> Sent:
-    """Send every batch of the run that is due, once.
+    """Send every batch of the run that is due on the channel, once. Several workers may do so at the same time.
 
-    `worker` names who claims. After `deadline` nothing is sent: what is open expires. `suppressed` gives the addresses
-    that must not be sent to now; it is asked again whenever a suppression or consent was recorded. `stopped` is asked
-    before each claim: PAUSED ends the call, CANCELLED also ends every message that was not sent. `progress` gets
+    `worker` names who claims. After `deadline` nothing is sent: what is open expires. `guards` are asked before each
+    claim; so is `stopped`: PAUSED ends the call, CANCELLED also ends every message that was not sent. `progress` gets
     (messages that are done, messages of the run). `senders` threads send at once.
     Raises Halted when the provider refuses the account or the content, and Inconsistent when the lake's messages are
     not those that were planned; a later call takes up what is left.
@@ -84,15 +85,13 @@ def send_due(
     todo = open_batches(engine, run_id, index)
     done_before = index.height - sum(len(batch.messages) for batch in todo)
     now = clock()
-    due = [batch for batch in todo if batch.send_at <= now]
-    watch = Watch(engine, suppressed)
-    sender = Sender(engine, channel, worker, clock, deadline, watch, stopped, patience or Patience())
+    due = [batch for batch in todo if batch.send_at <= now and batch.channel in (None, channel.name.value)]
+    sender = Sender(engine, channel, worker, clock, deadline, guards, stopped, patience or Patience())
 
     with ThreadPoolExecutor(senders, thread_name_prefix="sender") as pool:
-        for start in range(0, len(due), LOADED_TOGETHER):
+        for group in _groups(engine, run_id, worker, due):
             if sender.over():
                 break
-            group = due[start : start + LOADED_TOGETHER]
             rows = file.load([batch.batch_no for batch in group])
             batches = (file.batch(rows, batch.batch_no, batch.attempt, batch.messages) for batch in group)
             for _ in pool.map(sender.send, batches) if senders > 1 else map(sender.send, batches):
@@ -101,25 +100,49 @@ def send_due(
         for batch in open_batches(engine, run_id, index):
             outcome = Outcome(sender.ended_by)
             sender.leave_out(run_id, batch.batch_no, batch.attempt, batch.messages, outcome)
-    left = sum(len(batch.messages) for batch in open_batches(engine, run_id, index))
-    return Sent(sender.counts, left, sender.ended_by)
+    rest = open_batches(engine, run_id, index)
+    left = sum(len(batch.messages) for batch in rest)
+    return Sent(sender.counts, left, sender.ended_by, _next_at(rest, now, sender.next_at))
+
+
+def _next_at(rest: Sequence[Todo], now: datetime, put_off: datetime | None) -> datetime | None:
+    """When the first of `rest` may go; None: at once, as far as anybody can say. `put_off`: what the guards said."""
+    moments = [batch.send_at for batch in rest if batch.send_at > now]
+    if len(moments) < len(rest):
+        return min([put_off, *moments]) if put_off else None
+    return min(moments, default=None)
+
+
+def _groups(engine: sa.Engine, run_id: str, worker: str, due: Sequence[Todo]) -> Iterator[Sequence[Todo]]:
+    """What to load and send together, without what others have claimed meanwhile.
+
+    A group that another worker is at is passed over, and looked at again in the end: it may have died there.
+    """
+    groups = [due[start : start + LOADED_TOGETHER] for start in range(0, len(due), LOADED_TOGETHER)]
+    for last_time in (False, True):
+        for group in groups:
+            with reading(engine) as connection:
+                claimed = ledger.claimed_by(connection, run_id, group[0].batch_no, group[-1].batch_no)
+            rest = [batch for batch in group if (batch.batch_no, batch.attempt) not in claimed]
+            others = {claimed[key] for key in ((b.batch_no, b.attempt) for b in group) if key in claimed} - {worker}
+            if rest and (last_time or not others):
+                yield rest
 
 
 def open_batches(engine: sa.Engine, run_id: str, index: pl.DataFrame) -> list[Todo]:
     """What may be sent, by batch in order; `index` as BatchFile.index."""
     with reading(engine) as connection:
-        claims = ledger.read_claims(connection, run_id)
-        outcomes = ledger.read_outcomes(connection, run_id)
-    last = claims.group_by("batch_no").agg(attempt=pl.col("attempt").max() + 1)
+        held = ledger.read_ledger(connection, run_id)
+    last = held.claims.group_by("batch_no").agg(attempt=pl.col("attempt").max() + 1)
     grouped = (
-        states(index, claims, outcomes)
+        states(index, held)
         .filter(pl.col("state").is_in(list(OPEN)))
         .select("message_no", "batch_no")
-        .join(index.select("message_no", "send_at"), on="message_no")
+        .join(index.select("message_no", "send_at", "channel"), on="message_no")
         .group_by("batch_no")
-        .agg(pl.col("send_at").max(), pl.col("message_no").sort())
+        .agg(pl.col("send_at").max(), pl.col("channel").first(), pl.col("message_no").sort())
         .join(last, on="batch_no", how="left")
-        .select("batch_no", pl.col("attempt").fill_null(1), "send_at", "message_no")
+        .select("batch_no", pl.col("attempt").fill_null(1), "send_at", "channel", "message_no")
         .sort("batch_no")
     )
     return [Todo(*row) for row in grouped.iter_rows()]

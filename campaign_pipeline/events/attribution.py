@@ -5,7 +5,7 @@ name theirs, but neither address nor channel.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.core.tables import campaign_versions, claims, outcomes, runs
+from campaign_pipeline.core.tables import batch_outcomes, campaign_versions, claims, outcomes, runs
 from campaign_pipeline.core.words import Channel, Outcome
 from campaign_pipeline.events.event import Event
 
@@ -96,7 +96,7 @@ def _sent_to(
         if not rows:
             continue
         claimed = _claims(connection, run_id, {batch_no for _, _, batch_no, _ in rows})
-        refused = _refusals(connection, run_id, [message_no for _, message_no, _, _ in rows])
+        refused = _refusals(connection, run_id, {message_no: batch_no for _, message_no, batch_no, _ in rows})
         for address, message_no, batch_no, message_id in rows:
             for attempt, at in claimed.get(batch_no, []):
                 if (message_no, attempt) not in refused:
@@ -116,13 +116,22 @@ def _claims(
     return found
 
 
-def _refusals(connection: sa.Connection, run_id: str, message_nos: Collection[int]) -> set[tuple[int, int]]:
-    """(message_no, attempt) of which the ledger knows that they reached nobody."""
+def _refusals(connection: sa.Connection, run_id: str, batch_of: Mapping[int, int]) -> set[tuple[int, int]]:
+    """(message_no, attempt) of which the ledger knows that they reached nobody; `batch_of`: message_no -> batch_no."""
     said: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
-    for some in _pieces(message_nos):
+    for some in _pieces(batch_of):
         query = sa.select(outcomes).where(outcomes.c.run_id == run_id, outcomes.c.message_no.in_(some))
         for row in connection.execute(query):
             said[row.message_no, row.attempt].add(row.outcome)
+    whole: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+    for some in _pieces(set(batch_of.values())):
+        query = sa.select(batch_outcomes).where(batch_outcomes.c.run_id == run_id, batch_outcomes.c.batch_no.in_(some))
+        for row in connection.execute(query):
+            whole[row.batch_no].append((row.attempt, row.outcome))
+    for message_no, batch_no in batch_of.items():
+        for attempt, outcome in whole[batch_no]:
+            if (message_no, attempt) not in said:  # a message's own row says more than that of its batch
+                said[message_no, attempt].add(outcome)
     return {key for key, words in said.items() if not words & _MAY_HAVE_ARRIVED}
 
 

@@ -7,6 +7,9 @@ import polars as pl
 SUBSTITUTION_LIMIT = 10_000
 """Bytes of substitutions (tags and values, UTF-8) that SendGrid takes for one recipient."""
 
+KEY = ("send_at", "window", "variant", "locale", "pace")
+"""What all messages of a batch have in common."""
+
 TAG_BYTES = 48
 """At most what one substitution costs beside its value: a tag with a nonce, and a margin."""
 
@@ -24,8 +27,8 @@ def fits_substitutions(fragments: Sequence[str]) -> bool:
 class BatchCutter:
     """Numbers batches from 0 as messages come by in order.
 
-    A batch has one key (variant, language and send time), at most `size` messages and no address twice (letter case
-    aside, as SendGrid compares them). A message that is `alone` has a batch of its own.
+    A batch has one key (send time, window, variant, language and pace), at most `size` messages and no address twice
+    (letter case aside, as SendGrid compares them). A message that is `alone` has a batch of its own.
     """
 
     def __init__(self, size: int) -> None:
@@ -54,9 +57,9 @@ class BatchCutter:
 def number_batches(messages: pl.DataFrame, size: int) -> pl.Series:
     """The batch of every message (Int32), as BatchCutter numbers them.
 
-    `messages`, in order: send_at, variant, locale, address, and alone (Boolean).
+    `messages`, in order: the columns of KEY, address, and alone (Boolean).
     """
-    keyed = messages.select("address", "alone", key=pl.struct("send_at", "variant", "locale").rle_id())
+    keyed = messages.select("address", "alone", key=pl.struct(KEY).rle_id())
     if _address_twice(keyed.filter(~pl.col("alone"))):
         return _number_one_by_one(messages, size)
     alone = pl.col("alone")
@@ -76,6 +79,6 @@ def _address_twice(messages: pl.DataFrame) -> bool:
 
 def _number_one_by_one(messages: pl.DataFrame, size: int) -> pl.Series:
     cutter = BatchCutter(size)
-    rows = messages.select("send_at", "variant", "locale", "address", "alone").iter_rows()
+    rows = messages.select(*KEY, "address", "alone").iter_rows()
     numbers = [cutter.batch_of(tuple(key), address, alone=alone) for *key, address, alone in rows]
     return pl.Series("batch_no", numbers, dtype=pl.Int32)

@@ -24,6 +24,9 @@ from campaign_pipeline.messages.vectorised.program import Program
 
 TOO_LONG = Problem("body", 1, f"is longer than {MAX_CHARACTERS} characters")
 
+KEPT = ("contact_id", "address", "variant", "locale", "send_at", "window", "pace")
+"""Columns of the planned audience that its messages keep."""
+
 Failure = tuple[int, str, Problem, str]
 """Row of the chunk, template, problem, contact_id."""
 
@@ -107,10 +110,12 @@ def _of_variant(job: Job, variant: Variant, rows: pl.DataFrame) -> tuple[pl.Data
         for row in (body.str.len_chars() > MAX_CHARACTERS).arg_true().to_list():
             problems.setdefault(row, TOO_LONG)
         parts = parts_of_all(body)
-    messages = rows.select("row", "contact_id", "address", "variant", "locale", "send_at").with_columns(
+    messages = rows.select("row", *(name for name in KEPT if name in rows.columns)).with_columns(
         pl.Series("message_id", ids, dtype=pl.String),
         together(fragments.columns, rows.height).alias("fragments"),
         parts.alias("sms_parts"),
+        pl.lit(channel.value).alias("channel"),
+        pl.lit(0, dtype=pl.Int16).alias("step"),
         _alone(channel, fragments.columns, rows.height),
     )
     template = variant.stored.template.template

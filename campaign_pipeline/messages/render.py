@@ -21,7 +21,7 @@ from campaign_pipeline.messages.verify import sample_of
 from campaign_pipeline.messages.workers import rendered_chunks
 
 MESSAGES_SCHEMA: dict[str, pl.DataType] = {
-    "message_no": pl.Int32(),  # 0..n-1, by send_at, variant, locale, contact_id
+    "message_no": pl.Int32(),  # 0..n-1, by send_at, window, variant, locale, pace, contact_id
     "batch_no": pl.Int32(),  # 0.., by its first message
     "message_id": pl.String(),
     "contact_id": pl.String(),
@@ -31,12 +31,23 @@ MESSAGES_SCHEMA: dict[str, pl.DataType] = {
     "send_at": pl.Datetime("us", "UTC"),
     "fragments": pl.List(pl.String()),  # of all parts, in the order of the skeleton rows
     "sms_parts": pl.Int16(),  # null unless SMS
+    "channel": pl.String(),
+    "step": pl.Int16(),  # 0: the first channel that is tried; 1, 2 ...: fallbacks, each waiting for the one before
+    "pace": pl.String(),  # the recipient's domain, if it has a ceiling of its own; else ""
+    "window": pl.String(),  # the hours in which the contact may be written to (campaigns/quiet_hours.py); "": any
 }
 
 Progress = Callable[[int, int], None]
 """Called with (messages done, messages in all)."""
 
+PaceOf = Callable[[pl.Series], pl.Series]
+"""Of addresses, the recipient domain of each that has a pace of its own, "" for all others."""
+
 _SHOWN = 5
+
+
+def _one_pace(addresses: pl.Series) -> pl.Series:
+    return pl.Series("pace", [""]).new_from_index(0, len(addresses))
 
 
 @dataclass(frozen=True)
@@ -85,18 +96,20 @@ def render_run(
     context: pl.DataFrame | None = None,
     links: LinkRules = AS_WRITTEN,
     workers: int = 1,
+    pace: PaceOf = _one_pace,
     progress: Progress = lambda _done, _total: None,
 ) -> Rendered:
     """Render one message for every planned row of `audience` (columns: see the lake).
 
     `templates` are by variant. `context`: by contact_id, what they need beside the contact (context.py). `links`: what
-    is done with web links. The result depends on the arguments only: the same twice. Messages are ordered by send time,
-    variant, language and contact; a batch has one of each, at most `batch_size` messages and
-    no address twice, and an e-mail whose fragments exceed SendGrid's limit has one of its own. `workers` processes
-    share the work of a large run (0: as many as pay on this machine); the result is the same.
+    is done with web links. `pace`: which addresses go at a pace of their own. The result depends on the arguments only:
+    the same twice. Messages are ordered by send time, window, variant, language, pace and contact; a batch has one of
+    each but the last, at most `batch_size` messages and no address twice, and an e-mail whose fragments exceed
+    SendGrid's limit has one of its own. `workers` processes share the work of a large run (0: as many as pay on this
+    machine); the result is the same.
     InvalidInput, after all were tried, if any message cannot be rendered: what, where, for whom.
     """
-    planned = _planned(audience, templates)
+    planned = _planned(audience, templates, pace)
     if context is not None:
         planned = planned.join(context, on="contact_id", how="left", validate="m:1", maintain_order="left")
     job = Job(RunContext(run_id, campaign, channel, public_url, link_secret), dict(templates), links)
@@ -120,7 +133,7 @@ def _numbered(messages: pl.DataFrame, batch_size: int) -> pl.DataFrame:
     return messages.with_columns(numbers, number_batches(messages, batch_size)).select(*MESSAGES_SCHEMA)
 
 
-def _planned(audience: pl.DataFrame, templates: Mapping[str, StoredTemplate]) -> pl.DataFrame:
+def _planned(audience: pl.DataFrame, templates: Mapping[str, StoredTemplate], pace: PaceOf) -> pl.DataFrame:
     """The rows to render, in the order of the messages."""
     planned = audience.filter(pl.col("status") == AudienceStatus.PLANNED.value)
     for column in ("variant", "address", "send_at"):
@@ -134,7 +147,10 @@ def _planned(audience: pl.DataFrame, templates: Mapping[str, StoredTemplate]) ->
     ]
     if in_languages:
         planned = pl.concat(in_languages)
-    return planned.sort("send_at", "variant", "locale", "contact_id")
+    window = pl.col("window").fill_null("") if "window" in planned.columns else pl.lit("")
+    return planned.with_columns(window.alias("window"), pace(planned["address"]).alias("pace")).sort(
+        "send_at", "window", "variant", "locale", "pace", "contact_id"
+    )
 
 
 def _languages(tags: pl.Series, stored: StoredTemplate) -> pl.Series:

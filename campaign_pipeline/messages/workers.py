@@ -23,7 +23,7 @@ WORTH_IT = 400_000
 ENOUGH_CORES = 4
 """With fewer, moving the messages between processes costs what the second core gains: Polars uses both anyway."""
 
-_COLUMNS = ("contact_id", "variant", "locale", "address", "send_at", *RECORDS)
+_COLUMNS = ("contact_id", "variant", "locale", "address", "send_at", "window", "pace", *RECORDS)
 
 
 def rendered_chunks(job: Job, planned: pl.DataFrame, workers: int) -> Iterator[tuple[int, RenderedChunk]]:

@@ -6,7 +6,7 @@ from campaign_pipeline.core.database import writing
 from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.words import RunState
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.runs import end_messages
+from campaign_pipeline.operations.sending import end_messages
 
 
 def pause(installation: Installation, campaign: str, *, actor: str, reason: str = "") -> list[str]:

@@ -10,9 +10,9 @@ from campaign_pipeline.campaigns.store import load_run
 from campaign_pipeline.contacts.preferences import Preference, preferences_of
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import InvalidInput, NotFound
-from campaign_pipeline.core.tables import claims, contacts, outcomes
+from campaign_pipeline.core.tables import contacts
 from campaign_pipeline.core.words import Channel, ConsentState
-from campaign_pipeline.dispatch.ledger import CLAIMS, OUTCOMES
+from campaign_pipeline.dispatch.ledger import read_ledger_of
 from campaign_pipeline.dispatch.states import states
 from campaign_pipeline.messages.links import MESSAGE_ID
 from campaign_pipeline.messages.sent import SentMessage, find_run, read_message
@@ -54,16 +54,11 @@ def _account(installation: Installation, message: SentMessage) -> MessageAccount
         {"message_no": [message.message_no], "batch_no": [message.batch_no]},
         schema={"message_no": pl.Int32, "batch_no": pl.Int32},
     )
-    of_batch = sa.and_(claims.c.run_id == message.run_id, claims.c.batch_no == message.batch_no)
-    of_message = sa.and_(outcomes.c.run_id == message.run_id, outcomes.c.message_no == message.message_no)
     with reading(installation.engine) as connection:
         run = load_run(connection, message.run_id)
-        claimed = connection.execute(sa.select(*(claims.c[name] for name in CLAIMS)).where(of_batch)).all()
-        said = connection.execute(sa.select(*(outcomes.c[name] for name in OUTCOMES)).where(of_message)).all()
-    claims_frame = pl.DataFrame([tuple(each) for each in claimed], schema=CLAIMS, orient="row")
-    outcomes_frame = pl.DataFrame([tuple(each) for each in said], schema=OUTCOMES, orient="row")
-    state = states(row, claims_frame, outcomes_frame).row(0, named=True)
-    times = {attempt: at for _, attempt, _, at in claims_frame.iter_rows()}
+        held = read_ledger_of(connection, message.run_id, message.batch_no, message.message_no)
+    state = states(row, held).row(0, named=True)
+    times = {attempt: at for _, attempt, _, at in held.claims.iter_rows()}
     return MessageAccount(
         message,
         run.campaign.channel,

@@ -28,8 +28,8 @@ def measure_facts(installation: Installation, run_id: str) -> pl.DataFrame:
     """Write message_facts of the run: one row a contact of its audience."""
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
-        claims, outcomes = ledger.read_claims(connection, run_id), ledger.read_outcomes(connection, run_id)
-    where = states(BatchFile(installation.lake, run_id).index(), claims, outcomes)
+        held = ledger.read_ledger(connection, run_id)
+    where = states(BatchFile(installation.lake, run_id).index(), held)
     facts = build_message_facts(installation.lake, run_id, where, channel=run.campaign.channel)
     installation.lake.write(facts, "message_facts", run_id)
     return facts

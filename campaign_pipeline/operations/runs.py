@@ -1,7 +1,6 @@
 """One run of a campaign through its stages: what each asset does, as plain functions of the installation."""
 
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -9,22 +8,18 @@ import sqlalchemy as sa
 
 from campaign_pipeline.campaigns import gates
 from campaign_pipeline.campaigns.audience import ADDRESS_COLUMN, freeze
-from campaign_pipeline.campaigns.definition import Campaign, Cron
+from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
-from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs
-from campaign_pipeline.contacts.consent import current_consent
+from campaign_pipeline.campaigns.store import Run, campaign_state, load_run
 from campaign_pipeline.contacts.snapshot import read_snapshot
 from campaign_pipeline.contacts.snapshot_marker import read_marker
-from campaign_pipeline.contacts.suppression import suppressed_among
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.progress import progress_of
-from campaign_pipeline.core.tables import plans, runs, state_changes
-from campaign_pipeline.core.words import Channel, ConsentState, RunState
-from campaign_pipeline.dispatch import ledger, reconcile, worker
-from campaign_pipeline.dispatch.account import RunAccount, account
+from campaign_pipeline.core.tables import runs, state_changes
+from campaign_pipeline.core.words import Channel, RunState
+from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
-from campaign_pipeline.dispatch.channels import open_channel
 from campaign_pipeline.messages import verify
 from campaign_pipeline.messages.checks.finding import Finding
 from campaign_pipeline.messages.context import needs
@@ -36,9 +31,8 @@ from campaign_pipeline.messages.tracking import link_rules, with_utm
 from campaign_pipeline.operations.checks import MESSAGES_HINT, check_run, message_gates
 from campaign_pipeline.operations.content import gather_context, item_types
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.seeds import send_seeds, write_seeds
-
-UNDER_WAY = frozenset({RunState.SCHEDULED, RunState.RUNNING, RunState.PAUSED})
+from campaign_pipeline.operations.reach import consented_for, suppressed_for
+from campaign_pipeline.operations.seeds import write_seeds
 
 
 def waiting_runs(installation: Installation) -> dict[str, int]:
@@ -50,9 +44,11 @@ def waiting_runs(installation: Installation) -> dict[str, int]:
 
 
 def running_runs(installation: Installation) -> set[str]:
-    """Runs that were started and have not ended."""
+    """Runs that were started, have not ended, and may have something to do now."""
+    due = sa.or_(runs.c.next_wave_at.is_(None), runs.c.next_wave_at <= installation.clock())
+    query = sa.select(runs.c.run_id).where(runs.c.state == RunState.RUNNING, due)
     with reading(installation.engine) as connection:
-        return set(connection.execute(sa.select(runs.c.run_id).where(runs.c.state == RunState.RUNNING)).scalars())
+        return set(connection.execute(query).scalars())
 
 
 def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.DataFrame]:
@@ -60,13 +56,13 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
     lake = installation.lake
     with writing(installation.engine) as connection:
         run = _start(connection, installation, run_id)
-        if _planned(connection, run_id):
+        if ledger.is_planned(connection, run_id):
             return run, lake.read("audience", run_id)
         marker = read_marker(lake)  # first: a newer snapshot that slips in is younger than it says, never older
         snapshot = read_snapshot(lake)
-        consented = _consented(connection, run.campaign.channel, run.campaign.purpose)
+        consented = consented_for(connection, run.campaign.channel, run.campaign.purpose)
         addresses = snapshot.get_column(ADDRESS_COLUMN[run.campaign.channel])
-        suppressed = _suppressed(connection, installation, run, addresses)
+        suppressed = suppressed_for(connection, installation, run, addresses)
     frozen = freeze(run, lake.read("segment_members", run_id), snapshot, consented, suppressed)
     lake.write(frozen, "audience", run_id, metadata=marker.metadata() if marker else None)
     return run, frozen
@@ -77,9 +73,9 @@ def check_audience(
 ) -> list[gates.Gate]:
     """The gates of the run's audience, against consent and suppression as they are now; `final`: see gates.py."""
     with reading(installation.engine) as connection:
-        planned = _planned(connection, run.run_id)
-        consented = _consented(connection, run.campaign.channel, run.campaign.purpose)
-        suppressed = _suppressed(connection, installation, run, audience.get_column("address"))
+        planned = ledger.is_planned(connection, run.run_id)
+        consented = consented_for(connection, run.campaign.channel, run.campaign.purpose)
+        suppressed = suppressed_for(connection, installation, run, audience.get_column("address"))
     now = installation.clock()
     marker = read_marker(installation.lake, "audience", run.run_id)
     fresh = gates.snapshot_gate(run, now - marker.taken_at if marker else None, planned=planned)
@@ -94,7 +90,7 @@ def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.Dat
     lake, settings = installation.lake, installation.settings
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
-        if _planned(connection, run_id):
+        if ledger.is_planned(connection, run_id):
             return run, lake.read("messages", run_id), verify.final()
         templates = load_templates(connection)
     campaign = run.campaign
@@ -129,7 +125,7 @@ def check_written(
     """What is wrong with the run's messages, and the gates of that."""
     findings = check_run(installation, run, messages)
     with reading(installation.engine) as connection:
-        return findings, message_gates(findings, final=_planned(connection, run.run_id))
+        return findings, message_gates(findings, final=ledger.is_planned(connection, run.run_id))
 
 
 def estimated_costs(installation: Installation, run: Run, messages: pl.DataFrame) -> pl.DataFrame | None:
@@ -175,7 +171,7 @@ def plan_dispatch(installation: Installation, run_id: str) -> Run:
     content = BatchFile(lake, run_id).content_hash()
     with writing(installation.engine) as connection:
         run = _start(connection, installation, run_id)
-        planned = _planned(connection, run_id)
+        planned = ledger.is_planned(connection, run_id)
     gates.require(check_audience(installation, run, lake.read("audience", run_id), final=True))
     if not planned:  # what was planned never changes, whatever is thought of it later
         gates.require(message_gates(check_run(installation, run, messages)), MESSAGES_HINT)
@@ -192,78 +188,6 @@ def plan_dispatch(installation: Installation, run_id: str) -> Run:
         if seeds is not None:
             seeds.record(connection, installation.clock())
     return run
-
-
-def send_channel(installation: Installation, run_id: str, channel: Channel, *, worker_name: str) -> worker.Sent:
-    """Send what of the run is due and not sent yet; its seeds first, so that what a provider refuses halts it there."""
-    with reading(installation.engine) as connection:
-        run = load_run(connection, run_id)
-
-    # An erasure replaces addresses in the lake, but not in the messages that a worker has loaded: both count.
-    frozen = installation.lake.read("audience", run_id).select("contact_id", "address")
-
-    def must_not_be_sent_to() -> set[str]:
-        """Addresses that were suppressed, or whose contact's consent was withdrawn, since the freeze."""
-        audience = pl.concat([frozen, installation.lake.read("audience", run_id).select("contact_id", "address")])
-        with reading(installation.engine) as connection:
-            suppressed = _suppressed(connection, installation, run, audience.get_column("address")).get_column(
-                "address"
-            )
-            consented = _consented(connection, channel, run.campaign.purpose)
-        withdrawn = audience.filter(~pl.col("contact_id").is_in(consented.implode())).get_column("address")
-        return set(suppressed) | set(withdrawn.drop_nulls())
-
-    tracks_clicks = run.campaign.track_clicks == "provider"
-    with open_channel(channel, installation.settings, tracks_clicks=tracks_clicks) as opened:
-        send_seeds(installation, run, opened, worker_name=worker_name, stopped=lambda: _stopped(installation, run_id))
-        return worker.send_due(
-            installation.engine,
-            installation.lake,
-            run_id,
-            opened,
-            worker=worker_name,
-            clock=installation.clock,
-            deadline=run.deadline,
-            suppressed=must_not_be_sent_to,
-            stopped=lambda: _stopped(installation, run_id),
-            progress=progress_of("sent"),
-        )
-
-
-def end_messages(installation: Installation, run_id: str, *, worker_name: str) -> None:
-    """Write down what was not sent of a cancelled run as cancelled: the worker does so, and sends nothing."""
-    with reading(installation.engine) as connection:
-        run = load_run(connection, run_id)
-        planned = _planned(connection, run_id)
-    if planned and run.state == RunState.CANCELLED:
-        send_channel(installation, run_id, run.campaign.channel, worker_name=worker_name)
-
-
-def settle_run(installation: Installation, run_id: str) -> RunAccount:
-    """Resolve doubts, compare ledger and plan (Inconsistent on any difference), and end the run if nothing is left."""
-    with reading(installation.engine) as connection:
-        run = load_run(connection, run_id)
-    with open_channel(run.campaign.channel, installation.settings) as channel:
-        reconcile.settle_doubts(installation.engine, installation.lake, run_id, channel, installation.clock())
-    settled = account(installation.engine, installation.lake, run_id, installation.clock())
-    if not settled.pending and not settled.in_flight:
-        with writing(installation.engine) as connection:
-            if run_state(connection, run_id) == RunState.RUNNING:
-                now = installation.clock()
-                move_run(connection, run_id, RunState.COMPLETED, actor="dispatch", at=now)
-                _complete_campaign(connection, run, now)
-                return replace(settled, state=RunState.COMPLETED)
-    return settled
-
-
-def _complete_campaign(connection: sa.Connection, run: Run, now: datetime) -> None:
-    """After its run ended, unless another one goes on, or the campaign is held, ended or has failed."""
-    name = run.campaign.campaign
-    going_on = any(other.state in UNDER_WAY for other in load_runs(connection, name))
-    if campaign_state(connection, name) == RunState.RUNNING and not going_on:
-        move_campaign(connection, name, RunState.COMPLETED, actor="dispatch", at=now)
-        if isinstance(run.campaign.schedule, Cron):
-            move_campaign(connection, name, RunState.SCHEDULED, actor="dispatch", at=now)
 
 
 def mark_failed(installation: Installation, run_id: str, reason: str) -> None:
@@ -287,32 +211,3 @@ def _start(connection: sa.Connection, installation: Installation, run_id: str) -
     move_run(connection, run_id, RunState.RUNNING, actor="dagster", at=now)
     move_campaign(connection, campaign, RunState.RUNNING, actor="dagster", at=now)
     return run
-
-
-def _consented(connection: sa.Connection, channel: Channel, purpose: str) -> pl.Series:
-    """Ids of the contacts whose newest consent for channel and purpose is granted."""
-    consent = current_consent(connection, channel, purpose)
-    return consent.filter(pl.col("state") == ConsentState.GRANTED).get_column("contact_id")
-
-
-def _suppressed(connection: sa.Connection, installation: Installation, run: Run, addresses: pl.Series) -> pl.DataFrame:
-    """(address, reason): what is suppressed now for the run's channel and purpose, and the erased of `addresses`."""
-    return suppressed_among(
-        connection,
-        run.campaign.channel,
-        addresses,
-        topic=run.campaign.purpose,
-        at=installation.clock(),
-        secret=installation.settings.link_secret,
-    )
-
-
-def _planned(connection: sa.Connection, run_id: str) -> bool:
-    return connection.execute(sa.select(plans.c.run_id).where(plans.c.run_id == run_id)).first() is not None
-
-
-def _stopped(installation: Installation, run_id: str) -> RunState | None:
-    """PAUSED or CANCELLED if an operator said so: what a worker asks before each claim."""
-    with reading(installation.engine) as connection:
-        state = run_state(connection, run_id)
-    return state if state in (RunState.PAUSED, RunState.CANCELLED) else None

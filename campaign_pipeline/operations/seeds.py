@@ -18,11 +18,11 @@ from campaign_pipeline.contacts.suppression import active_suppressions
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.ids import message_id, trial_run_id
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.core.tables import plans
 from campaign_pipeline.core.words import AudienceStatus, RunState
 from campaign_pipeline.dispatch import ledger, worker
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.channels.base import Channel
+from campaign_pipeline.dispatch.guards.suppressed import NotSuppressed
 from campaign_pipeline.messages.render import render_run
 from campaign_pipeline.messages.store import StoredTemplate, load_templates
 from campaign_pipeline.messages.tracking import link_rules
@@ -109,7 +109,7 @@ def send_seeds(
 ) -> worker.Sent | None:
     """Send what of the run's seeds is planned and not sent yet. Raises Halted as sending the run would."""
     with reading(installation.engine) as connection:
-        if connection.execute(sa.select(plans.c.run_id).where(plans.c.run_id == seeds_id(run))).first() is None:
+        if not ledger.is_planned(connection, seeds_id(run)):
             return None
 
     def suppressed() -> set[str]:
@@ -124,7 +124,7 @@ def send_seeds(
         worker=worker_name,
         clock=installation.clock,
         deadline=run.deadline,
-        suppressed=suppressed,
+        guards=[NotSuppressed(installation.engine, run.campaign.channel, suppressed)],
         stopped=stopped,
     )
 

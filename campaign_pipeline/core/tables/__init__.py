@@ -10,6 +10,7 @@ from campaign_pipeline.core.tables.campaigns import (
     campaign_versions,
     campaigns,
     runs,
+    sending_versions,
     state_changes,
 )
 from campaign_pipeline.core.tables.contacts import (
@@ -21,19 +22,33 @@ from campaign_pipeline.core.tables.contacts import (
     list_members,
     suppressions,
 )
-from campaign_pipeline.core.tables.dispatch import claims, outcomes, plans
+from campaign_pipeline.core.tables.dispatch import (
+    batch_outcomes,
+    breaker_changes,
+    claims,
+    contacted,
+    conversations,
+    outcomes,
+    pacing,
+    plans,
+    sender_days,
+)
 from campaign_pipeline.core.tables.events import experiments, inbox_cursors
 from campaign_pipeline.core.tables.messages import coupon_codes, media, template_versions
 from campaign_pipeline.core.tables.segments import segment_cursors, segment_evaluations, segment_versions
 
 __all__ = [
     "attributes",
+    "batch_outcomes",
+    "breaker_changes",
     "campaign_versions",
     "campaigns",
     "claims",
     "consents",
     "contact_tags",
+    "contacted",
     "contacts",
+    "conversations",
     "coupon_codes",
     "experiments",
     "imports",
@@ -42,11 +57,14 @@ __all__ = [
     "media",
     "metadata",
     "outcomes",
+    "pacing",
     "plans",
     "runs",
     "segment_cursors",
     "segment_evaluations",
     "segment_versions",
+    "sender_days",
+    "sending_versions",
     "state_changes",
     "suppressions",
     "template_versions",

@@ -35,6 +35,17 @@ runs = sa.Table(
     sa.Column("requested_by", sa.Text, nullable=False),  # cli | schedule | demo
     sa.Column("created_at", Utc, nullable=False),
     sa.Column("finished_at", Utc),
+    sa.Column("next_wave_at", Utc),  # when something of it is due again; null: at once
+)
+
+sending_versions = sa.Table(  # the team's sending policy: rates, warm-up, caps; the newest holds
+    "sending_versions",
+    metadata,
+    sa.Column("policy", sa.String(50), primary_key=True),  # sending: there is one
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("hash", sa.String(24), nullable=False),
+    sa.Column("definition", Json, nullable=False),
+    sa.Column("applied_at", Utc, nullable=False),
 )
 
 state_changes = sa.Table(  # append-only: the audit log

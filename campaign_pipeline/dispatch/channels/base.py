@@ -24,11 +24,16 @@ class Message(NamedTuple):
     message_id: str
     address: str
     fragments: Sequence[str]
+    contact_id: str = ""
+    parts: int = 1  # of an SMS: what it is counted and paid by
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Messages of one variant that are claimed together, and the skeleton that their fragments fill."""
+    """Messages of one variant that are claimed together, and the skeleton that their fragments fill.
+
+    `whole`: no message of the batch is missing here, so that one outcome can stand for all of them.
+    """
 
     run_id: str
     campaign: str
@@ -37,10 +42,20 @@ class Batch:
     attempt: int
     skeleton: MessageSkeleton
     messages: tuple[Message, ...]
+    step: int = 0
+    pace: str = ""  # the recipients' domain, if it has a pace of its own
+    window: str = ""  # the hours in which these contacts may be written to
+    whole: bool = False
+
+    @property
+    def units(self) -> int:
+        """What a sender's pace counts: messages, or parts of SMS."""
+        return sum(message.parts for message in self.messages)
 
     def only(self, message_nos: Container[int]) -> "Batch":
         """The same batch, of which the other messages were left out."""
-        return replace(self, messages=tuple(m for m in self.messages if m.message_no in message_nos))
+        kept = tuple(m for m in self.messages if m.message_no in message_nos)
+        return replace(self, messages=kept, whole=self.whole and len(kept) == len(self.messages))
 
     def pieces(self, size: int) -> Iterator["Batch"]:
         """The same batch in parts of at most `size` messages."""

@@ -120,8 +120,8 @@ def _message_states(installation: Installation, person: Person, now: datetime) -
         if run_id not in planned:
             continue
         with reading(installation.engine) as connection:
-            claims, outcomes = ledger.read_claims(connection, run_id), ledger.read_outcomes(connection, run_id)
-        where = in_flight(states(BatchFile(installation.lake, run_id).index(), claims, outcomes), claims, now)
+            held = ledger.read_ledger(connection, run_id)
+        where = in_flight(states(BatchFile(installation.lake, run_id).index(), held), held.claims, now)
         yield run_id, where.row(by_predicate=pl.col("message_no") == number, named=True)
 
 

@@ -73,6 +73,8 @@ PERSONAL = (
     Rows(t.list_members, _by_contact(t.list_members)),
     Rows(t.contact_tags, _by_contact(t.contact_tags)),
     Rows(t.coupon_codes, _by_contact(t.coupon_codes), lambda _person: {"contact_id": None}),  # it stays handed out
+    Rows(t.contacted, _by_contact(t.contacted)),
+    Rows(t.conversations, lambda person: t.conversations.c.address.in_(sorted(person.addresses))),
     Rows(t.outcomes, _sent, lambda _person: {"provider_id": ""}),
     Rows(t.runs, _names(t.runs.c.reason), _without(t.runs.c.reason)),  # errors name contacts by id
     Rows(t.state_changes, _names(t.state_changes.c.reason), _without(t.state_changes.c.reason)),
@@ -80,6 +82,8 @@ PERSONAL = (
 
 NOT_PERSONAL = {
     "attributes": "names and types of attributes, not their values",
+    "batch_outcomes": "what became of whole requests",
+    "breaker_changes": "which senders were stopped, and why",
     "campaign_versions": "what authors wrote; nobody's data, unless an author names a person in it",
     "campaigns": "names and states",
     "claims": "numbers of batches",
@@ -87,10 +91,13 @@ NOT_PERSONAL = {
     "imports": "names of files and numbers of rows",
     "inbox_cursors": "names of files and positions",
     "media": "names and types of images",
+    "pacing": "names of senders and recipient domains, and times",
     "plans": "numbers of messages, and hashes of files",
     "segment_cursors": "names and numbers",
     "segment_evaluations": "numbers of members",
     "segment_versions": "what authors wrote; nobody's data, unless an author names a person in it",
+    "sender_days": "names of senders and recipient domains, and numbers",
+    "sending_versions": "what the team wrote of rates and caps",
     "template_versions": "what authors wrote; nobody's data, unless an author names a person in it",
 }
 """Tables that hold nothing about a contact, and why."""

@@ -21,9 +21,10 @@ from campaign_pipeline.core.database import open_database, reading
 from campaign_pipeline.core.errors import Halted
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.tables import metadata
-from campaign_pipeline.core.words import RETRYABLE, Outcome, RunState
+from campaign_pipeline.core.words import RETRYABLE, Channel, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.account import account
+from campaign_pipeline.dispatch.guards.suppressed import NotSuppressed
 from campaign_pipeline.dispatch.outcomes import VERDICTS, Kind
 from campaign_pipeline.dispatch.patience import Patience
 from campaign_pipeline.dispatch.reconcile import settle_by_events, settle_doubts
@@ -109,7 +110,9 @@ def machine(make_channel: Callable[[], Any], make_plan: Callable[..., None]) -> 
                     channel,
                     worker="one",
                     clock=lambda: self.now,
-                    suppressed=lambda: {f"user{number}@example.com" for number in suppressed},
+                    guards=[
+                        NotSuppressed(self.engine, Channel.EMAIL, lambda: {f"user{n}@example.com" for n in suppressed})
+                    ],
                     stopped=stopped,
                     patience=Patience(tries=tries, sleep=lambda _seconds: None),
                 )
@@ -147,8 +150,8 @@ def machine(make_channel: Callable[[], Any], make_plan: Callable[..., None]) -> 
         def the_ledger_never_contradicts_the_provider(self) -> None:
             index = self.lake.read("messages", RUN)
             with reading(self.engine) as connection:
-                rows = ledger.read_claims(connection, RUN), ledger.read_outcomes(connection, RUN)
-            where = {n: state for n, _, _, state, *_ in states(index, *rows).iter_rows()}
+                held = ledger.read_ledger(connection, RUN)
+            where = {n: state for n, _, _, state, *_ in states(index, held).iter_rows()}
             processed = {number for number, _ in self.channel.processed}
             for number, state in where.items():
                 assert state != Outcome.ACCEPTED or number in processed, f"{number} is accepted but was never sent"

@@ -45,7 +45,7 @@ def test_of_two_claims_of_a_batch_only_the_first_wins(db: sa.Engine) -> None:
 
 def test_who_is_left_out_is_recorded_only_by_the_worker_that_claims(db: sa.Engine) -> None:
     ledger.claim(db, RUN, 0, 1, "one", NOW)
-    assert not ledger.claim(db, RUN, 0, 1, "two", NOW, [row(7, Outcome.SUPPRESSED, Source.POLICY)])
+    assert not ledger.claim(db, RUN, 0, 1, "two", NOW, lambda _: [row(7, Outcome.SUPPRESSED, Source.POLICY)])
     with reading(db) as connection:
         assert ledger.read_outcomes(connection, RUN).height == 0
 

@@ -16,6 +16,7 @@ from campaign_pipeline.core.tables import suppressions
 from campaign_pipeline.core.words import Channel, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.account import account
+from campaign_pipeline.dispatch.guards.suppressed import NotSuppressed
 from campaign_pipeline.dispatch.outcomes import Kind
 from campaign_pipeline.dispatch.patience import Patience
 from campaign_pipeline.dispatch.reconcile import settle_by_events, settle_doubts
@@ -43,7 +44,8 @@ def now() -> list[Any]:
 
 @pytest.fixture
 def send(db: sa.Engine, lake: Lake, channel: Any, pauses: list[float], now: list[Any]) -> Send:
-    def call(**options: Any) -> Sent:
+    def call(suppressed: set[str] = frozenset(), **options: Any) -> Sent:
+        options |= {"guards": [NotSuppressed(db, channel.name, lambda: suppressed)]}
         options = {"worker": "test", "clock": lambda: now[0], "patience": Patience(sleep=pauses.append)} | options
         return send_due(db, lake, RUN, channel, **options)
 
@@ -95,14 +97,14 @@ def test_who_was_suppressed_since_the_freeze_gets_nothing(
     plan: Callable[..., None], send: Send, channel: Any, db: sa.Engine, lake: Lake
 ) -> None:
     plan(3, 3, address=["a@example.com", "B@Example.com", "c@example.com"])
-    assert dict(send(suppressed=lambda: {"b@example.com"}).outcomes) == {Outcome.ACCEPTED: 2, Outcome.SUPPRESSED: 1}
+    assert dict(send(suppressed={"b@example.com"}).outcomes) == {Outcome.ACCEPTED: 2, Outcome.SUPPRESSED: 1}
     assert [number for number, _ in channel.processed] == [0, 2]
     assert counts(db, lake) == {"accepted": 2, "suppressed": 1}
 
 
 def test_a_batch_of_suppressed_addresses_makes_no_request(plan: Callable[..., None], send: Send, channel: Any) -> None:
     plan(1, 1)
-    assert dict(send(suppressed=lambda: {"user0@example.com"}).outcomes) == {Outcome.SUPPRESSED: 1}
+    assert dict(send(suppressed={"user0@example.com"}).outcomes) == {Outcome.SUPPRESSED: 1}
     assert channel.requests == []
 
 
@@ -117,7 +119,7 @@ def test_a_crash_between_claim_and_outcome_leaves_doubts_that_are_never_resent(
 
     channel.after = kill
     with pytest.raises(Killed):
-        send(suppressed=lambda: {"user3@example.com"})
+        send(suppressed={"user3@example.com"})
     channel.after = lambda _batch: None
     assert dict(send().outcomes) == {Outcome.ACCEPTED: 2}
     assert send().outcomes.total() == 0

@@ -30,13 +30,15 @@ texts = st.lists(st.text() | st.text(st.characters(max_codepoint=0x2100)) | st.t
 def test_batches_are_numbered_as_one_by_one(rows: list[tuple[int, str, str | None, bool]], size: int) -> None:
     frame = pl.DataFrame(
         [
-            (AT + timedelta(hours=hour), variant, "en", address or f"u{number}@example.com", alone)
+            (AT + timedelta(hours=hour), "", variant, "en", "gmail.com", address or f"u{number}@example.com", alone)
             for number, (hour, variant, address, alone) in enumerate(sorted(rows, key=lambda row: row[:2]))
         ],
         schema={
             "send_at": pl.Datetime("us", "UTC"),
+            "window": pl.String,
             "variant": pl.String,
             "locale": pl.String,
+            "pace": pl.String,
             "address": pl.String,
             "alone": pl.Boolean,
         },
@@ -44,7 +46,8 @@ def test_batches_are_numbered_as_one_by_one(rows: list[tuple[int, str, str | Non
     )
     cutter = BatchCutter(size)
     expected = [
-        cutter.batch_of((at, variant), address, alone=alone) for at, variant, _, address, alone in frame.iter_rows()
+        cutter.batch_of((at, variant), address, alone=alone)
+        for at, _, variant, _, _, address, alone in frame.iter_rows()
     ]
     assert number_batches(frame, size).to_list() == expected
 

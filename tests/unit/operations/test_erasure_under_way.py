@@ -20,9 +20,11 @@ from campaign_pipeline.dispatch.account import account
 from campaign_pipeline.dispatch.channels.base import Batch, Capabilities, Doubt, Lookup, Result
 from campaign_pipeline.dispatch.outcomes import Kind
 from campaign_pipeline.operations import runs as module
+from campaign_pipeline.operations import sending
 from campaign_pipeline.operations.apply import apply_folder
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.privacy.erasure import erase_contact
+from campaign_pipeline.operations.sending import send_channel
 from campaign_pipeline.operations.snapshot import take_snapshot
 
 PEOPLE = 6
@@ -57,7 +59,7 @@ class ListChannel:
 @pytest.fixture
 def channel(monkeypatch: pytest.MonkeyPatch) -> ListChannel:
     channel = ListChannel()
-    monkeypatch.setattr(module, "open_channel", lambda _name, _settings, **_: channel)
+    monkeypatch.setattr(sending, "open_channel", lambda _name, _settings, **_: channel)
     return channel
 
 
@@ -113,7 +115,7 @@ def erase(installation: Installation, external_id: str) -> None:
 
 
 def send(installation: Installation, run_id: str) -> None:
-    module.send_channel(installation, run_id, Channel.EMAIL, worker_name="test")
+    send_channel(installation, run_id, Channel.EMAIL, worker_name="test")
 
 
 def suppressed(installation: Installation) -> int:

@@ -14,7 +14,8 @@ from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.tables import campaigns, runs
 from campaign_pipeline.core.words import RunState
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.runs import freeze_audience, settle_run, waiting_runs
+from campaign_pipeline.operations.runs import freeze_audience, waiting_runs
+from campaign_pipeline.operations.sending import settle_run
 
 S = RunState
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)

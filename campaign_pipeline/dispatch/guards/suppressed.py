@@ -2,24 +2,40 @@
 
 import threading
 from collections.abc import Callable, Collection
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from campaign_pipeline.contacts.suppression import comparable
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.tables import consents, suppressions
+from campaign_pipeline.core.words import Channel, Outcome
+from campaign_pipeline.dispatch.channels.base import Batch
+from campaign_pipeline.dispatch.guards.base import Guard, LeftOut, Permit
 
 
-class Watch:
+class NotSuppressed(Guard):
     """`read` gives the addresses; it is called again when a suppression or a consent was recorded since."""
 
-    def __init__(self, engine: sa.Engine, read: Callable[[], Collection[str]]) -> None:
-        self._engine, self._read = engine, read
+    def __init__(self, engine: sa.Engine, channel: Channel, read: Callable[[], Collection[str]]) -> None:
+        self._engine, self._channel, self._read = engine, channel, read
         self._lock = threading.Lock()
         self._newest: Any = None
         self._addresses: Collection[str] = ()
 
-    def __call__(self) -> Collection[str]:
+    def look(self, batch: Batch, now: datetime) -> Permit:
+        addresses = self._current()
+        if not addresses:
+            return Permit()
+        found = (
+            LeftOut(message.message_no, Outcome.SUPPRESSED, "suppressed")
+            for message in batch.messages
+            if message.address in addresses or comparable(self._channel, message.address) in addresses
+        )
+        return Permit(left_out=tuple(found))
+
+    def _current(self) -> Collection[str]:
         with self._lock:
             newest = self._look()
             if newest != self._newest:

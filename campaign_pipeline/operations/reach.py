@@ -1,0 +1,30 @@
+"""Who may be sent to now, as a run's freeze, its gates and its workers ask it."""
+
+import polars as pl
+import sqlalchemy as sa
+
+from campaign_pipeline.campaigns.store import Run
+from campaign_pipeline.contacts.consent import current_consent
+from campaign_pipeline.contacts.suppression import suppressed_among
+from campaign_pipeline.core.words import Channel, ConsentState
+from campaign_pipeline.operations.installation import Installation
+
+
+def consented_for(connection: sa.Connection, channel: Channel, purpose: str) -> pl.Series:
+    """Ids of the contacts whose newest consent for channel and purpose is granted."""
+    consent = current_consent(connection, channel, purpose)
+    return consent.filter(pl.col("state") == ConsentState.GRANTED).get_column("contact_id")
+
+
+def suppressed_for(
+    connection: sa.Connection, installation: Installation, run: Run, addresses: pl.Series
+) -> pl.DataFrame:
+    """(address, reason): what is suppressed now for the run's channel and purpose, and the erased of `addresses`."""
+    return suppressed_among(
+        connection,
+        run.campaign.channel,
+        addresses,
+        topic=run.campaign.purpose,
+        at=installation.clock(),
+        secret=installation.settings.link_secret,
+    )

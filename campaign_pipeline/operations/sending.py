@@ -1,0 +1,121 @@
+"""Sending a planned run, settling it, and ending it: what the dispatch asset, workers and commands call."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import polars as pl
+import sqlalchemy as sa
+
+from campaign_pipeline.campaigns.definition import Cron
+from campaign_pipeline.campaigns.life_cycle import UNDER_WAY, move_campaign, move_run, run_state
+from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs
+from campaign_pipeline.core.database import reading, writing
+from campaign_pipeline.core.progress import progress_of
+from campaign_pipeline.core.tables import runs
+from campaign_pipeline.core.words import Channel, RunState
+from campaign_pipeline.dispatch import ledger, reconcile, worker
+from campaign_pipeline.dispatch.account import RunAccount, account
+from campaign_pipeline.dispatch.channels import open_channel
+from campaign_pipeline.dispatch.guards.base import Guard
+from campaign_pipeline.dispatch.guards.suppressed import NotSuppressed
+from campaign_pipeline.operations.installation import Installation
+from campaign_pipeline.operations.reach import consented_for, suppressed_for
+from campaign_pipeline.operations.seeds import send_seeds
+
+
+def send_channel(installation: Installation, run_id: str, channel: Channel, *, worker_name: str) -> worker.Sent:
+    """Send what of the run is due and not sent yet; its seeds first, so that what a provider refuses halts it there."""
+    with reading(installation.engine) as connection:
+        run = load_run(connection, run_id)
+    tracks_clicks = run.campaign.track_clicks == "provider"
+    with open_channel(channel, installation.settings, tracks_clicks=tracks_clicks) as opened:
+        send_seeds(installation, run, opened, worker_name=worker_name, stopped=lambda: _stopped(installation, run_id))
+        sent = worker.send_due(
+            installation.engine,
+            installation.lake,
+            run_id,
+            opened,
+            worker=worker_name,
+            clock=installation.clock,
+            deadline=run.deadline,
+            guards=guards_of(installation, run, channel),
+            stopped=lambda: _stopped(installation, run_id),
+            progress=progress_of("sent"),
+        )
+    _note_next_wave(installation, run_id, sent.next_at)
+    return sent
+
+
+def guards_of(installation: Installation, run: Run, channel: Channel) -> Sequence[Guard]:
+    """What is asked before each claim, in this order: those that only look, then those that reserve."""
+    return [NotSuppressed(installation.engine, channel, _NotToBeSentTo(installation, run, channel))]
+
+
+class _NotToBeSentTo:
+    """Gives the addresses that were suppressed, or whose contact's consent was withdrawn, since the freeze."""
+
+    def __init__(self, installation: Installation, run: Run, channel: Channel) -> None:
+        self._installation, self._run, self._channel = installation, run, channel
+        # An erasure replaces addresses in the lake, but not in the messages that a worker has loaded: both count.
+        self._frozen = self._read()
+
+    def __call__(self) -> set[str]:
+        audience = pl.concat([self._frozen, self._read()])
+        with reading(self._installation.engine) as connection:
+            suppressed = suppressed_for(connection, self._installation, self._run, audience.get_column("address"))
+            consented = consented_for(connection, self._channel, self._run.campaign.purpose)
+        withdrawn = audience.filter(~pl.col("contact_id").is_in(consented.implode())).get_column("address")
+        return set(suppressed.get_column("address")) | set(withdrawn.drop_nulls())
+
+    def _read(self) -> pl.DataFrame:
+        return self._installation.lake.read("audience", self._run.run_id).select("contact_id", "address")
+
+
+def end_messages(installation: Installation, run_id: str, *, worker_name: str) -> None:
+    """Write down what was not sent of a cancelled run as cancelled: the worker does so, and sends nothing."""
+    with reading(installation.engine) as connection:
+        run = load_run(connection, run_id)
+        planned = ledger.is_planned(connection, run_id)
+    if planned and run.state == RunState.CANCELLED:
+        send_channel(installation, run_id, run.campaign.channel, worker_name=worker_name)
+
+
+def settle_run(installation: Installation, run_id: str) -> RunAccount:
+    """Resolve doubts, compare ledger and plan (Inconsistent on any difference), and end the run if nothing is left."""
+    with reading(installation.engine) as connection:
+        run = load_run(connection, run_id)
+    with open_channel(run.campaign.channel, installation.settings) as channel:
+        reconcile.settle_doubts(installation.engine, installation.lake, run_id, channel, installation.clock())
+    settled = account(installation.engine, installation.lake, run_id, installation.clock())
+    if not settled.pending and not settled.in_flight:
+        with writing(installation.engine) as connection:
+            if run_state(connection, run_id) == RunState.RUNNING:
+                now = installation.clock()
+                move_run(connection, run_id, RunState.COMPLETED, actor="dispatch", at=now)
+                _complete_campaign(connection, run, now)
+                return replace(settled, state=RunState.COMPLETED)
+    return settled
+
+
+def _complete_campaign(connection: sa.Connection, run: Run, now: datetime) -> None:
+    """After its run ended, unless another one goes on, or the campaign is held, ended or has failed."""
+    name = run.campaign.campaign
+    going_on = any(other.state in UNDER_WAY for other in load_runs(connection, name))
+    if campaign_state(connection, name) == RunState.RUNNING and not going_on:
+        move_campaign(connection, name, RunState.COMPLETED, actor="dispatch", at=now)
+        if isinstance(run.campaign.schedule, Cron):
+            move_campaign(connection, name, RunState.SCHEDULED, actor="dispatch", at=now)
+
+
+def _note_next_wave(installation: Installation, run_id: str, moment: datetime | None) -> None:
+    """When the run is taken up again, if something of it is left; None: as soon as may be."""
+    with writing(installation.engine) as connection:
+        connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(next_wave_at=moment))
+
+
+def _stopped(installation: Installation, run_id: str) -> RunState | None:
+    """PAUSED or CANCELLED if an operator said so: what a worker asks before each claim."""
+    with reading(installation.engine) as connection:
+        state = run_state(connection, run_id)
+    return state if state in (RunState.PAUSED, RunState.CANCELLED) else None
