@@ -13,6 +13,7 @@ from campaign_pipeline.core.database import writing
 from campaign_pipeline.core.words import RunState
 from campaign_pipeline.dispatch.account import account
 from campaign_pipeline.operations import control
+from campaign_pipeline.operations.sending import work_on, worker_name
 from campaign_pipeline.operations.status import campaigns_overview, runs_overview
 
 Reason = Annotated[str, typer.Option(help="Why; it is kept with the change.")]
@@ -56,6 +57,25 @@ def run(
             show_table(run_id, [counts])
     elif as_json:
         show_json({"run": run_id, "state": state})
+
+
+def work(
+    run_id: Annotated[str, typer.Argument(help="The run, as in: campaigns status CAMPAIGN")],
+    as_json: AsJson = False,
+) -> None:
+    """Help to send a run that is planned: one more worker, on any machine that reaches its database and lake.
+
+    Example: campaigns work spring-sale--20260302t090000z
+    """
+    installation = open_installation()
+    with progress_bar(hidden=as_json):
+        sent = work_on(installation, run_id, worker_name=worker_name())
+    if as_json:
+        outcomes = {str(outcome): count for outcome, count in sent.outcomes.items()}
+        show_json({"run": run_id, "outcomes": outcomes, "left": sent.left, "next_at": sent.next_at})
+    else:
+        later = f" until {sent.next_at:%Y-%m-%d %H:%M} UTC" if sent.next_at else ""
+        console.print(f"{run_id}: {sent}{later}")
 
 
 def status(
@@ -108,5 +128,5 @@ def _say(state: str, runs: list[str], as_json: bool) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    for command in (run, status, pause, resume, cancel):
+    for command in (run, work, status, pause, resume, cancel):
         app.command()(command)

@@ -26,9 +26,14 @@ EVERY_REPEAT_IS_WHOLE = {"dagster/retry_strategy": "ALL_STEPS"}
 
 _job = partial(dg.define_asset_job, tags=EVERY_REPEAT_IS_WHOLE, executor_def=dg.in_process_executor)
 
-run_campaign = _job(
+IN_ONE_PROCESS = {"execution": {"config": {"in_process": {}}}}
+
+run_campaign = dg.define_asset_job(
     "run_campaign",
     ["contact_snapshot", "segment_members", "audience", "messages", "dispatch"],
+    tags=EVERY_REPEAT_IS_WHOLE,
+    executor_def=dg.multi_or_in_process_executor,
+    config=IN_ONE_PROCESS,
     description="One run of a campaign: freeze its audience, render its messages, send what is not sent yet.",
 )
 take_in_events = _job(
@@ -133,6 +138,8 @@ def due_campaigns(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.S
         now = installation.clock()
         for due in due_runs(connection, now):
             request_run(connection, due.campaign, due.as_of, requested_by="schedule", at=now)
+    workers = installation.settings.dispatch_workers
+    config = {"execution": {"config": {"multiprocess": {"max_concurrent": workers}}}} if workers > 1 else IN_ONE_PROCESS
     keys = {run: f"{run}:{change}" for run, change in waiting_runs(installation).items()}
     # A run whose process died, or with messages that were not due or in flight then, is taken up again.
     again = int(now.timestamp() // TAKE_UP_SECONDS)
@@ -141,7 +148,8 @@ def due_campaigns(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.S
         return dg.SkipReason("No campaign is due.")
     return dg.SensorResult(
         run_requests=[
-            dg.RunRequest(run_key=key, job_name=run_campaign.name, partition_key=run) for run, key in keys.items()
+            dg.RunRequest(run_key=key, job_name=run_campaign.name, partition_key=run, run_config=config)
+            for run, key in keys.items()
         ],
         dynamic_partitions_requests=[campaign_runs.build_add_request(list(keys))],
     )

@@ -44,10 +44,16 @@ def _sender(channel: Channel) -> dg.OpDefinition:
 SENDERS = {channel.value: _sender(channel) for channel in Channel}
 
 
+@dg.op
+def finish(workers: list[str]) -> int:
+    """How many workers of a channel are done. A list of these can lack some; a channel without workers is left out."""
+    return len(workers)
+
+
 @dg.op(required_resource_keys={"installation"})
-def settle(context: dg.OpExecutionContext, workers: list[list[str]]) -> dg.Output[None]:
+def settle(context: dg.OpExecutionContext, workers: list[int]) -> dg.Output[None]:
     """Resolve what doubt can be resolved; compare ledger and plan; fail on any difference."""
-    context.log.info(f"{sum(map(len, workers))} workers are done")
+    context.log.info(f"{sum(workers)} workers are done")
     settled = settle_run(_installation(context), context.partition_key)
     return dg.Output(
         None,
@@ -70,7 +76,8 @@ def settle(context: dg.OpExecutionContext, workers: list[list[str]]) -> dg.Outpu
 def dispatch(messages: None) -> None:
     """Every planned message handed to its provider once; what became of each is in the ledger."""
     channels = plan(messages)._asdict()
-    return settle([work.map(SENDERS[name]).collect() for name, work in channels.items()])
+    done = {name: finish.alias(f"finish_{name}") for name in SENDERS}
+    return settle([done[name](work.map(SENDERS[name]).collect()) for name, work in channels.items()])
 
 
 def _installation(context: dg.OpExecutionContext) -> Installation:

@@ -120,7 +120,7 @@ def _unclaimed(index: pl.DataFrame, held: ledger.Ledger) -> int:
 def _accepted_twice(index: pl.DataFrame, held: ledger.Ledger) -> int:
     """Messages with two accepted attempts, unless a policy or a person wanted the repeat."""
     outcomes = held.outcomes
-    by_claim = attempts(index, held) if (held.claims.get_column("attempt").max() or 0) > 1 else outcomes
+    by_claim = attempts(index, held) if (held.claims["attempt"] > 1).any() else outcomes
     accepted = (
         pl.concat([each.select("message_no", "attempt", "outcome") for each in (by_claim, outcomes)])
         .filter(pl.col("outcome") == Outcome.ACCEPTED.value)

@@ -1,5 +1,9 @@
 """Sending a planned run, settling it, and ending it: what the dispatch asset, workers and commands call."""
 
+import os
+import secrets
+import socket
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -11,9 +15,10 @@ from campaign_pipeline.campaigns.definition import Cron
 from campaign_pipeline.campaigns.life_cycle import UNDER_WAY, move_campaign, move_run, run_state
 from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs
 from campaign_pipeline.core.database import reading, writing
+from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.progress import progress_of
 from campaign_pipeline.core.tables import runs
-from campaign_pipeline.core.words import Channel, RunState
+from campaign_pipeline.core.words import Channel, Outcome, RunState
 from campaign_pipeline.dispatch import ledger, reconcile, worker
 from campaign_pipeline.dispatch.account import RunAccount, account
 from campaign_pipeline.dispatch.channels import open_channel
@@ -45,6 +50,26 @@ def send_channel(installation: Installation, run_id: str, channel: Channel, *, w
         )
     _note_next_wave(installation, run_id, sent.next_at)
     return sent
+
+
+def work_on(installation: Installation, run_id: str, *, worker_name: str) -> worker.Sent:
+    """Send what is due of a run that is planned and under way, on all its channels. Refused if there is nothing to do.
+
+    Any number of processes may do so at once; whoever comes first claims.
+    """
+    with reading(installation.engine) as connection:
+        run = load_run(connection, run_id)
+        planned = ledger.is_planned(connection, run_id)
+    if run.state != RunState.RUNNING or not planned:
+        what = f"is {run.state}" if run.state != RunState.RUNNING else "has no messages yet"
+        raise Refused(f"{run_id} {what}: there is nothing to send", f"See: campaigns status {run.campaign.campaign}")
+    parts = [send_channel(installation, run_id, channel, worker_name=worker_name) for channel, _ in run.campaign.steps]
+    return replace(parts[-1], outcomes=sum((part.outcomes for part in parts), Counter[Outcome]()))
+
+
+def worker_name() -> str:
+    """Names this process in the ledger: host, process, and something that no other has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 def guards_of(installation: Installation, run: Run, channel: Channel) -> Sequence[Guard]:

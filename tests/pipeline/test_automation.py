@@ -5,11 +5,13 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
 from campaign_pipeline.campaigns.life_cycle import move_run, run_state
 from campaign_pipeline.campaigns.store import apply_campaign, load_campaign
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import InvalidInput
+from campaign_pipeline.core.tables import runs
 from campaign_pipeline.core.words import RunState
 from campaign_pipeline.defs import automation
 from campaign_pipeline.defs.automation import DAYS_TAG, FOLLOWED_TAG, RUNS_TAG, Request, after_events, follow_ups
@@ -136,10 +138,16 @@ def test_a_run_waits_for_messages_that_are_not_due(town: Rehearsal) -> None:
     with writing(town.installation.engine) as connection:
         campaign = load_campaign(connection, "vip-preview").model_copy(update={"campaign": "vip-later"})
         apply_campaign(connection, campaign, AS_OF)
-    run_id = town.run("vip-later", town.installation.clock().replace(microsecond=0) + timedelta(hours=1))
+    due_at = town.installation.clock().replace(microsecond=0) + timedelta(hours=1)
+    run_id = town.run("vip-later", due_at)
     assert town.account(run_id).pending > 0
     assert town.sends(run_id).height == 0
-    assert list(_due(town)) == [run_id]  # looked at again, in a while
+    assert _due(town) == {}  # nothing to do until then
+    with writing(town.installation.engine) as connection:
+        taken_up = sa.select(runs.c.next_wave_at).where(runs.c.run_id == run_id)
+        assert connection.execute(taken_up).scalar_one() == due_at
+        connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(next_wave_at=AS_OF))
+    assert list(_due(town)) == [run_id]
     planned = town.account(run_id).planned
     cancel(town.installation, "vip-later", actor="test", reason="called off")
     assert town.account(run_id).messages == {"cancelled": planned}

@@ -21,7 +21,7 @@ from campaign_pipeline.dispatch.channels.sendgrid import SendGrid
 from campaign_pipeline.events.ingest import receive
 from campaign_pipeline.messages.definition import Template
 from campaign_pipeline.messages.store import apply_template
-from campaign_pipeline.operations import control, runs
+from campaign_pipeline.operations import control, runs, sending
 from campaign_pipeline.operations.seeds import seed_lake
 from campaign_pipeline.operations.send_test import send_test
 from tests.rehearsal import AS_OF, Rehearsal, rehearsal
@@ -72,7 +72,7 @@ def prepare(world: Rehearsal, template: dict[str, Any] = TEMPLATE, locale: str =
 
 
 def send(world: Rehearsal, run_id: str) -> Any:
-    return runs.send_channel(world.installation, run_id, Channel.EMAIL, worker_name="w")
+    return sending.send_channel(world.installation, run_id, Channel.EMAIL, worker_name="w")
 
 
 def of_seeds(world: Rehearsal) -> pl.DataFrame:
@@ -100,7 +100,7 @@ def test_seeds_are_in_no_account_and_no_event(world: Rehearsal) -> None:
     runs.plan_dispatch(world.installation, run_id)
     send(world, run_id)
     assert world.account(run_id).counts() == {"accepted": 3, "pending": 0}
-    assert runs.settle_run(world.installation, run_id).state == RunState.COMPLETED
+    assert sending.settle_run(world.installation, run_id).state == RunState.COMPLETED
     world.sandbox.control.wait_until_idle(60)
     installation = world.installation
     received = receive(installation.engine, installation.lake, installation.settings)

@@ -24,6 +24,7 @@ INDEX = {
     "message_no": pl.Int32,
     "batch_no": pl.Int32,
     "message_id": pl.String,
+    "contact_id": pl.String,
     "send_at": pl.Datetime("us", "UTC"),
 }
 
