@@ -7,6 +7,7 @@ from campaign_pipeline.analytics.schemas import DELIVERY_EVENTS, MESSAGE_FACTS, 
 from campaign_pipeline.core.errors import Inconsistent, NotFound
 from campaign_pipeline.core.ids import parse_run_id
 from campaign_pipeline.core.lake import Lake
+from campaign_pipeline.dispatch.batches import BatchFile
 
 
 def build_message_facts(lake: Lake, run_id: str, states: pl.DataFrame, *, channel: str) -> pl.DataFrame:
@@ -22,8 +23,10 @@ def build_message_facts(lake: Lake, run_id: str, states: pl.DataFrame, *, channe
     if not lake.exists("audience", run_id):
         raise NotFound(f"the audience of run {run_id!r} is not in the lake", "Materialise audience first.")
     rendered = lake.exists("messages", run_id)
-    messages: Source = str(lake.path("messages", run_id)) if rendered else pl.DataFrame(schema=MESSAGES)
-    _check(run_id, states, pl.scan_parquet(messages) if isinstance(messages, str) else messages.lazy())
+    messages = (
+        conform(BatchFile(lake, run_id).index(list(MESSAGES)), MESSAGES) if rendered else pl.DataFrame(schema=MESSAGES)
+    )
+    _check(run_id, states, messages.lazy())
     sources: dict[str, Source] = {
         "audience": str(lake.path("audience", run_id)),
         "messages": messages,

@@ -29,7 +29,13 @@ STATES: dict[str, Any] = {  # the ledger's newest state of each message
     "recorded_at": Time,
 }
 
-MESSAGES: dict[str, Any] = {"message_no": pl.Int32, "message_id": pl.String, "contact_id": pl.String}
+MESSAGES: dict[str, Any] = {
+    "message_no": pl.Int32,
+    "message_id": pl.String,
+    "contact_id": pl.String,
+    "channel": pl.String,  # null: the campaign's, in files of an earlier version
+    "step": pl.Int16,  # 0, or the number of a fallback
+}
 
 AUDIENCE: dict[str, Any] = {  # what analysts see of it: nothing personal
     "contact_id": pl.String,

@@ -66,7 +66,7 @@ class Outcome(StrEnum):
     SUPPRESSED = "suppressed"  # the address was suppressed after the freeze
     EXPIRED = "expired"  # its deadline passed before it was sent
     CANCELLED = "cancelled"  # the run was cancelled before it was sent
-    NOT_NEEDED = "not_needed"  # a fallback whose contact was, or may have been, reached by an earlier channel
+    NOT_NEEDED = "not_needed"  # a fallback that was not called for: an earlier channel reached the contact, or may have
     UNKNOWN = "unknown"  # a doubt that could not be resolved within the campaign's window
 
 

@@ -15,7 +15,7 @@ from campaign_pipeline.core.tables import plans
 from campaign_pipeline.core.words import AudienceStatus, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
-from campaign_pipeline.dispatch.states import IN_FLIGHT, OPEN, attempts, in_flight, states
+from campaign_pipeline.dispatch.states import IN_FLIGHT, OPEN, STANDBY, attempts, in_flight, states
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,11 @@ class RunAccount:
     def pending(self) -> int:
         """Messages that may still be sent: not claimed yet, or to be tried again."""
         return sum(count for state, count in self.messages.items() if state in OPEN)
+
+    @property
+    def standby(self) -> int:
+        """Messages of fallback channels of which nobody knows yet whether they are needed."""
+        return self.messages.get(STANDBY, 0)
 
     @property
     def in_doubt(self) -> int:
@@ -80,17 +85,17 @@ def account(engine: sa.Engine, lake: Lake, run_id: str, now: datetime | None = N
     verify(run_id, plan.messages, plan.batches, index, held)
     where = states(index, held)
     found = RunAccount(run_id, state, statuses, _counted(in_flight(where, held.claims, now) if now else where, "state"))
-    check_account(found, plan.messages)
+    check_account(found, plan.messages, index.filter(pl.col("step") == 0).height)
     return found
 
 
-def check_account(found: RunAccount, planned: int) -> None:
-    """Inconsistent unless the account adds up to the plan and to the audience."""
+def check_account(found: RunAccount, planned: int, contacts: int) -> None:
+    """Inconsistent unless the account adds up to the plan, and its first messages (`contacts`) to the audience."""
     if found.planned != planned:
         raise Inconsistent(f"{found.run_id}: {planned} messages were planned, {found.planned} are accounted for")
     in_audience = found.audience.get(AudienceStatus.PLANNED, 0)
-    if found.audience and in_audience != planned:
-        raise Inconsistent(f"{found.run_id}: the audience plans {in_audience} messages, the ledger {planned}")
+    if found.audience and in_audience != contacts:
+        raise Inconsistent(f"{found.run_id}: the audience plans {in_audience} messages, the ledger {contacts}")
 
 
 def verify(run_id: str, messages: int, batches: int, index: pl.DataFrame, held: ledger.Ledger) -> None:
@@ -113,6 +118,7 @@ def verify(run_id: str, messages: int, batches: int, index: pl.DataFrame, held: 
 
 def _unclaimed(index: pl.DataFrame, held: ledger.Ledger) -> int:
     single = held.outcomes.select("message_no", "attempt").join(index.select("message_no", "batch_no"), on="message_no")
+    single = single.filter(pl.col("attempt") > 0)  # attempt 0 calls up a fallback, or ends it: nobody claims that
     said = pl.concat([single.select("batch_no", "attempt"), held.batch_outcomes.select("batch_no", "attempt")])
     return said.join(held.claims, on=["batch_no", "attempt"], how="anti").height
 

@@ -1,7 +1,7 @@
 """The batch file of a run, as the worker needs it: an index of what there is, and the messages of some batches."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,9 +30,14 @@ class BatchFile:
         with self._path().open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:24]
 
-    def index(self) -> pl.DataFrame:
-        """Columns INDEX: a row a message."""
-        return self._scan().select(INDEX).collect()
+    def index(self, columns: Sequence[str] = INDEX) -> pl.DataFrame:
+        """These columns: a row a message."""
+        return self._scan().select(columns).collect()
+
+    @property
+    def has_fallbacks(self) -> bool:
+        """Whether some messages stand by for another channel to have failed."""
+        return bool((self.index(["step"])["step"] > 0).any())
 
     def _scan(self) -> pl.LazyFrame:
         rows = pl.scan_parquet(self._path(), glob=False)

@@ -1,6 +1,6 @@
 """Where each message is, derived from what the ledger holds. Nothing stores a state.
 
-    planned --claim--> in doubt --outcome--> not_sent | throttled --next claim--> in doubt ...
+    standby --called--> planned --claim--> in doubt --outcome--> not_sent | throttled --next claim--> in doubt ...
                                          \\-> accepted | rejected | suppressed | expired | cancelled | unknown
 
 A claim covers those messages of its batch that were open: after the first attempt, the ones whose outcome of
@@ -18,6 +18,9 @@ from campaign_pipeline.dispatch.ledger import UTC_TIME, Ledger, Source
 
 PLANNED = "planned"
 """Not claimed yet."""
+
+STANDBY = "standby"
+"""A message of a fallback channel that nobody has called for yet: see fallbacks.py."""
 
 IN_FLIGHT = "in_flight"
 """Claimed so lately that its worker may still be waiting for the answer."""
@@ -45,9 +48,34 @@ _SAID = ("source", "outcome", "code", "provider_id", "recorded_at")
 def states(messages: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     """The state of every message: columns STATES, a row a message, sorted by message_no.
 
-    `messages`: message_no, batch_no. `state` is PLANNED (attempt 0) or a words.Outcome; a claim without outcome is
-    in_doubt, with a null recorded_at.
+    `messages`: message_no, batch_no, and step if there are fallbacks. `state` is PLANNED or STANDBY (attempt 0) or a
+    words.Outcome; a claim without outcome is in_doubt, with a null recorded_at.
     """
+    found = _claimed_or_not(messages, ledger)
+    has_fallbacks = "step" in messages.columns and bool((messages["step"] > 0).any())
+    return _with_fallbacks(found, messages, ledger) if has_fallbacks else found
+
+
+def _with_fallbacks(found: pl.DataFrame, messages: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """`found`, where messages of later steps stand by until a row of attempt 0 says what becomes of them."""
+    said = ledger.outcomes.filter(pl.col("attempt") == 0).select(
+        "message_no", *(pl.col(name).alias(f"said_{name}") for name in ("outcome", "code", "recorded_at"))
+    )
+    called = pl.col("said_outcome") == Outcome.NOT_SENT.value
+    waits = (pl.col("step") > 0) & (pl.col("state") == PLANNED) & ~called.fill_null(False)
+    return (
+        found.join(messages.select("message_no", "step"), on="message_no", how="left", maintain_order="left")
+        .join(said, on="message_no", how="left", maintain_order="left")
+        .with_columns(
+            state=pl.when(waits).then(pl.col("said_outcome").fill_null(pl.lit(STANDBY))).otherwise("state"),
+            code=pl.when(waits).then(pl.col("said_code").fill_null("")).otherwise("code"),
+            recorded_at=pl.when(waits).then("said_recorded_at").otherwise("recorded_at"),
+        )
+        .select(*STATES)
+    )
+
+
+def _claimed_or_not(messages: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     tries = attempts(messages, ledger).with_columns(
         state=pl.when(pl.col("attempt").is_null())
         .then(pl.lit(PLANNED))

@@ -4,7 +4,7 @@ Calling it again is always safe: what was claimed once is not claimed again, unl
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +24,7 @@ from campaign_pipeline.dispatch.channels.base import Channel
 from campaign_pipeline.dispatch.guards.base import Guard
 from campaign_pipeline.dispatch.patience import Patience
 from campaign_pipeline.dispatch.sender import Sender
-from campaign_pipeline.dispatch.states import OPEN, states
+from campaign_pipeline.dispatch.states import OPEN, STANDBY, states
 
 LOADED_TOGETHER = 64
 """Batches whose messages are in memory at once."""
@@ -97,7 +97,7 @@ def send_due(
             for _ in pool.map(sender.send, batches) if senders > 1 else map(sender.send, batches):
                 progress(done_before + sender.counts.total(), index.height)
     if sender.over() and sender.ended_by in (Outcome.CANCELLED, Outcome.EXPIRED):
-        for batch in open_batches(engine, run_id, index):
+        for batch in open_batches(engine, run_id, index, {*OPEN, STANDBY}):
             outcome = Outcome(sender.ended_by)
             sender.leave_out(run_id, batch.batch_no, batch.attempt, batch.messages, outcome)
     rest = open_batches(engine, run_id, index)
@@ -129,14 +129,14 @@ def _groups(engine: sa.Engine, run_id: str, worker: str, due: Sequence[Todo]) ->
                 yield rest
 
 
-def open_batches(engine: sa.Engine, run_id: str, index: pl.DataFrame) -> list[Todo]:
-    """What may be sent, by batch in order; `index` as BatchFile.index."""
+def open_batches(engine: sa.Engine, run_id: str, index: pl.DataFrame, wanted: Collection[str] = OPEN) -> list[Todo]:
+    """What may be sent, or is in one of the `wanted` states, by batch in order; `index` as BatchFile.index."""
     with reading(engine) as connection:
         held = ledger.read_ledger(connection, run_id)
     last = held.claims.group_by("batch_no").agg(attempt=pl.col("attempt").max() + 1)
     grouped = (
         states(index, held)
-        .filter(pl.col("state").is_in(list(OPEN)))
+        .filter(pl.col("state").is_in(list(wanted)))
         .select("message_no", "batch_no")
         .join(index.select("message_no", "send_at", "channel"), on="message_no")
         .group_by("batch_no")

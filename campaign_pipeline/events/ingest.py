@@ -12,12 +12,15 @@ from datetime import datetime, timedelta
 import polars as pl
 import sqlalchemy as sa
 
+from campaign_pipeline.campaigns.store import load_run
 from campaign_pipeline.core.database import insert_new, reading, writing
 from campaign_pipeline.core.ids import is_trial
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.core.tables import inbox_cursors, runs
 from campaign_pipeline.core.words import EventType
+from campaign_pipeline.dispatch import fallbacks
+from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.reconcile import settle_by_events
 from campaign_pipeline.events.attribution import attribute
 from campaign_pipeline.events.confirmations import apply_confirmations
@@ -63,6 +66,7 @@ def _take_in(engine: sa.Engine, lake: Lake, settings: Settings, batch: Batch, re
     events = [event for event in every if not is_trial(event.run_id)]
     recipients = attribute(engine, lake, events)
     settled = _settle_doubts(engine, lake, settings, events)
+    _fall_back(engine, lake, settings, events)
     events_frame = to_frame(events)
     now = settings.clock()
     with writing(engine) as connection:
@@ -118,6 +122,26 @@ def _settle_doubts(engine: sa.Engine, lake: Lake, settings: Settings, events: Se
             proofs = proofs.sort("attempt", nulls_last=True, maintain_order=True)
             settled += settle_by_events(engine, lake, run_id, proofs, settings.clock())
     return settled
+
+
+def _fall_back(engine: sa.Engine, lake: Lake, settings: Settings, events: Sequence[Event]) -> None:
+    """Call up the next channel for those whom one did not reach, or end it. Its own transaction: it may be repeated."""
+    failed: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    reached: defaultdict[str, set[str]] = defaultdict(set)
+    for event in events:
+        if event.type in (EventType.UNDELIVERED, EventType.FAILED):
+            failed[event.run_id][event.message_id] = event.reason
+        elif event.type in (EventType.DELIVERED, EventType.READ):
+            reached[event.run_id].add(event.message_id)
+    for run_id in sorted(_known_runs(engine, {*failed, *reached})):
+        if not lake.exists("messages", run_id) or not BatchFile(lake, run_id).has_fallbacks:
+            continue
+        with reading(engine) as connection:
+            run = load_run(connection, run_id)
+        until = run.as_of + run.campaign.fallback_within
+        fallbacks.advance(
+            engine, lake, run_id, now=settings.clock(), until=until, failed=failed[run_id], reached=reached[run_id]
+        )
 
 
 def _known_runs(engine: sa.Engine, run_ids: set[str]) -> set[str]:

@@ -19,7 +19,7 @@ from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.progress import progress_of
 from campaign_pipeline.core.tables import runs
 from campaign_pipeline.core.words import Channel, Outcome, RunState
-from campaign_pipeline.dispatch import ledger, reconcile, worker
+from campaign_pipeline.dispatch import fallbacks, ledger, reconcile, worker
 from campaign_pipeline.dispatch.account import RunAccount, account
 from campaign_pipeline.dispatch.channels import open_channel
 from campaign_pipeline.dispatch.guards.base import Guard
@@ -112,14 +112,18 @@ def settle_run(installation: Installation, run_id: str) -> RunAccount:
         run = load_run(connection, run_id)
     with open_channel(run.campaign.channel, installation.settings) as channel:
         reconcile.settle_doubts(installation.engine, installation.lake, run_id, channel, installation.clock())
+    until = run.as_of + run.campaign.fallback_within
+    fallbacks.advance(installation.engine, installation.lake, run_id, now=installation.clock(), until=until)
     settled = account(installation.engine, installation.lake, run_id, installation.clock())
-    if not settled.pending and not settled.in_flight:
+    if not settled.pending and not settled.in_flight and not settled.standby:
         with writing(installation.engine) as connection:
             if run_state(connection, run_id) == RunState.RUNNING:
                 now = installation.clock()
                 move_run(connection, run_id, RunState.COMPLETED, actor="dispatch", at=now)
                 _complete_campaign(connection, run, now)
                 return replace(settled, state=RunState.COMPLETED)
+    if settled.standby and not settled.pending:
+        _note_next_wave(installation, run_id, until)  # or as soon as an event calls for one of them
     return settled
 
 

@@ -1,7 +1,7 @@
 -- message_facts: what became of every contact of one run's audience.
 --
 -- Inputs   audience  lake audience/<run>: contact_id, status, reason, variant, send_at (nothing personal is read)
---          messages  lake messages/<run>: message_no, message_id, contact_id
+--          messages  lake messages/<run>: message_no, message_id, contact_id, channel, step
 --          states    the ledger: message_no, state, code, recorded_at (newest state of each message)
 --          events    lake delivery_events, deduplicated: event_id, run_id, message_id, type, occurred_at, reason, machine
 -- Params   $run_id, $campaign, $channel
@@ -18,6 +18,7 @@
 --          opens, clicks, machine_opens, machine_clicks   events; 0 when none came
 -- Rule     Events are folded by rank and by minimum, never by order of arrival: any order gives this same table.
 --          A bounce outranks a delivery, because mailbox providers accept first and bounce later.
+--          Of several messages to a contact (a fallback channel was called for) the last one that was called for counts.
 -- Source   event life cycle of core/words.py EventType (SendGrid event webhook, Twilio message status)
 
 WITH folded AS (
@@ -53,17 +54,25 @@ WITH folded AS (
     FROM events
     WHERE run_id = $run_id AND message_id IS NOT NULL
     GROUP BY message_id
+),
+
+counting AS (
+    SELECT messages.*
+    FROM messages
+    LEFT JOIN states ON states.message_no = messages.message_no
+    WHERE messages.step = 0 OR states.state NOT IN ('standby', 'not_needed')
+    QUALIFY row_number() OVER (PARTITION BY messages.contact_id ORDER BY messages.step DESC) = 1
 )
 
 SELECT
     $run_id AS run_id,
     $campaign AS campaign,
-    $channel AS channel,
+    coalesce(counting.channel, $channel) AS channel,
     audience.contact_id,
     audience.variant,
     audience.status,
     audience.reason,
-    messages.message_id,
+    counting.message_id,
     audience.send_at,
     CASE WHEN audience.status = 'planned' THEN coalesce(states.state, 'planned') END AS outcome,
     coalesce(states.code, '') AS code,
@@ -75,7 +84,7 @@ SELECT
     coalesce(folded.machine_opens, 0) AS machine_opens,
     coalesce(folded.machine_clicks, 0) AS machine_clicks
 FROM audience
-LEFT JOIN messages ON messages.contact_id = audience.contact_id
-LEFT JOIN states ON states.message_no = messages.message_no
-LEFT JOIN folded ON folded.message_id = messages.message_id
+LEFT JOIN counting ON counting.contact_id = audience.contact_id
+LEFT JOIN states ON states.message_no = counting.message_no
+LEFT JOIN folded ON folded.message_id = counting.message_id
 ORDER BY audience.contact_id

@@ -35,6 +35,7 @@ class ListChannel:
         self.before: Callable[[Batch], None] = lambda _batch: None
         self.after: Callable[[Batch], None] = lambda _batch: None
         self.retry_after = 0.0
+        self.code: Callable[[Message], str] = lambda _message: ""  # of a refusal; "": its kind
 
     def __enter__(self) -> "ListChannel":
         return self
@@ -51,7 +52,7 @@ class ListChannel:
             if kind in (Kind.ACCEPTED, Kind.NO_ANSWER):
                 self.processed.append((message.message_no, batch.attempt))
             provider_id = f"id-{message.message_no}-{batch.attempt}" if kind == Kind.ACCEPTED else ""
-            code = "" if kind == Kind.ACCEPTED else kind.value
+            code = "" if kind == Kind.ACCEPTED else self.code(message) or kind.value
             results.append(Result(message.message_no, kind, code, provider_id, self.retry_after))
         self.after(batch)
         return results
@@ -95,8 +96,8 @@ def plan_run(engine: sa.Engine, lake: Lake, messages: int, batch_size: int, **co
     skeletons = [("plain", "en", "spring", "0" * 24, part, len(constants) - 1, constants) for part, constants in parts]
     names = ["variant", "locale", "template", "template_hash", "part", "slots", "constants"]
     lake.write(pl.DataFrame(skeletons, schema=names, orient="row"), "skeletons", RUN)
-    audience = {"contact_id": frame["contact_id"], "status": ["planned"] * messages}
-    lake.write(pl.DataFrame(audience), "audience", RUN)
+    audience = frame.select(pl.col("contact_id").unique(maintain_order=True), status=pl.lit("planned"))
+    lake.write(audience, "audience", RUN)
     with writing(engine) as connection:
         connection.execute(
             sa.insert(runs).values(
