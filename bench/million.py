@@ -1,8 +1,8 @@
 """A whole run of a million e-mails: segment, audience, messages, plan, dispatch and settlement, to a sandbox process.
 
 The product's own functions for each stage, as Dagster's assets call them; contacts and their snapshot are made before.
-Baseline: what everybody writes first, in the same run and to the same sandbox: Jinja2 and the SendGrid SDK in a loop, one
-request a contact, without ledger.
+Baseline: what everybody writes first, in the same run and to the same sandbox: Jinja2 and the SendGrid SDK in a loop,
+one request a contact, without ledger.
 """
 
 import resource

@@ -20,7 +20,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from campaign_pipeline.contacts.bulk import insert_frame
-from campaign_pipeline.contacts.queries import PIECE, Query, frame_for_keys, stream_frame
+from campaign_pipeline.contacts.queries import PIECE, Query, frame_for_keys, stream_column, stream_frame
 from campaign_pipeline.core.progress import progress_of
 from campaign_pipeline.core.tables import consents
 from campaign_pipeline.core.words import Channel, ConsentState
@@ -50,6 +50,29 @@ def record_consent(
 def current_consent(connection: sa.Connection, channel: Channel, purpose: str = MARKETING) -> pl.DataFrame:
     """(contact_id, channel, state: String): the newest state of every contact that ever said something."""
     return stream_frame(connection, _newest(purpose, channel=channel.value), _STATES)
+
+
+def granted_ids(connection: sa.Connection, channel: Channel, purpose: str = MARKETING) -> pl.Series:
+    """Ids of the contacts whose newest entry is granted."""
+    newest = _newest(purpose, channel=channel.value).subquery()
+    query = sa.select(newest.c.contact_id).where(newest.c.state == ConsentState.GRANTED.value)
+    return stream_column(connection, query, pl.String())
+
+
+class GrantedIds:
+    """`granted_ids`, read again only when an entry was added or erased since."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[Channel, str], tuple[object, pl.Series]] = {}
+
+    def __call__(self, connection: sa.Connection, channel: Channel, purpose: str) -> pl.Series:
+        entries = sa.select(sa.func.max(consents.c.consent_id), sa.func.count(consents.c.consent_id))
+        there = tuple(connection.execute(entries).one())  # before reading: what comes in between is read again
+        known, ids = self._read.get((channel, purpose), (None, pl.Series(dtype=pl.String)))
+        if known != there:
+            ids = granted_ids(connection, channel, purpose)
+            self._read[channel, purpose] = there, ids
+        return ids
 
 
 def consent_news(connection: sa.Connection, said: pl.DataFrame, source: str, purpose: str) -> tuple[pl.DataFrame, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from campaign_pipeline.contacts.consent import GrantedIds
 from campaign_pipeline.core.clock import Clock
 from campaign_pipeline.core.database import migrate, open_database, require_schema
 from campaign_pipeline.core.lake import Lake
@@ -19,6 +20,11 @@ class Installation:
     @cached_property
     def engine(self) -> sa.Engine:
         return open_database(self.settings.sqlalchemy_url)
+
+    @cached_property
+    def granted_ids(self) -> GrantedIds:
+        """Who consented, kept between the stages of a run."""
+        return GrantedIds()
 
     @property
     def lake(self) -> Lake:

@@ -4,16 +4,14 @@ import polars as pl
 import sqlalchemy as sa
 
 from campaign_pipeline.campaigns.store import Run
-from campaign_pipeline.contacts.consent import current_consent
 from campaign_pipeline.contacts.suppression import suppressed_among
-from campaign_pipeline.core.words import Channel, ConsentState
+from campaign_pipeline.core.words import Channel
 from campaign_pipeline.operations.installation import Installation
 
 
-def consented_for(connection: sa.Connection, channel: Channel, purpose: str) -> pl.Series:
+def consented_for(connection: sa.Connection, installation: Installation, channel: Channel, purpose: str) -> pl.Series:
     """Ids of the contacts whose newest consent for channel and purpose is granted."""
-    consent = current_consent(connection, channel, purpose)
-    return consent.filter(pl.col("state") == ConsentState.GRANTED).get_column("contact_id")
+    return installation.granted_ids(connection, channel, purpose)
 
 
 def suppressed_for(

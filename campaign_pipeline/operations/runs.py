@@ -60,7 +60,7 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
             return run, lake.read("audience", run_id)
         marker = read_marker(lake)  # first: a newer snapshot that slips in is younger than it says, never older
         snapshot = read_snapshot(lake)
-        consented = consented_for(connection, run.campaign.channel, run.campaign.purpose)
+        consented = consented_for(connection, installation, run.campaign.channel, run.campaign.purpose)
         addresses = snapshot.get_column(ADDRESS_COLUMN[run.campaign.channel])
         suppressed = suppressed_for(connection, installation, run, addresses)
     frozen = freeze(run, lake.read("segment_members", run_id), snapshot, consented, suppressed)
@@ -74,7 +74,7 @@ def check_audience(
     """The gates of the run's audience, against consent and suppression as they are now; `final`: see gates.py."""
     with reading(installation.engine) as connection:
         planned = ledger.is_planned(connection, run.run_id)
-        consented = consented_for(connection, run.campaign.channel, run.campaign.purpose)
+        consented = consented_for(connection, installation, run.campaign.channel, run.campaign.purpose)
         suppressed = suppressed_for(connection, installation, run, audience.get_column("address"))
     now = installation.clock()
     marker = read_marker(installation.lake, "audience", run.run_id)

@@ -89,7 +89,7 @@ class _NotToBeSentTo:
         audience = pl.concat([self._frozen, self._read()])
         with reading(self._installation.engine) as connection:
             suppressed = suppressed_for(connection, self._installation, self._run, audience.get_column("address"))
-            consented = consented_for(connection, self._channel, self._run.campaign.purpose)
+            consented = consented_for(connection, self._installation, self._channel, self._run.campaign.purpose)
         withdrawn = audience.filter(~pl.col("contact_id").is_in(consented.implode())).get_column("address")
         return set(suppressed.get_column("address")) | set(withdrawn.drop_nulls())
 
