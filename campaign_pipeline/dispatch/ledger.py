@@ -114,6 +114,17 @@ def require_plan(connection: sa.Connection, run_id: str, content_hash: str) -> N
         )
 
 
+def _copy(connection: sa.Connection, rows: Sequence[OutcomeRow]) -> None:
+    lines = [
+        f"{r.run_id}\t{r.message_no}\t{r.attempt}\t{r.source.value}\t{r.outcome.value}"
+        f"\t{r.code.translate(_COPY_ESCAPES)}\t{r.provider_id.translate(_COPY_ESCAPES)}\t{r.recorded_at.isoformat()}\n"
+        for r in rows
+    ]
+    cursor: Any = connection.connection.cursor()
+    with cursor, cursor.copy(_POSTGRES_COPY) as copy:
+        copy.write("".join(lines))
+
+
 def is_planned(connection: sa.Connection, run_id: str) -> bool:
     """Whether the run's messages are planned: from then on they are final."""
     return connection.execute(sa.select(plans.c.run_id).where(plans.c.run_id == run_id)).first() is not None
@@ -158,12 +169,25 @@ _POSTGRES_APPEND = (
 )
 
 
-def append(connection: sa.Connection, rows: Sequence[OutcomeRow], whole: Sequence[BatchOutcome] = ()) -> None:
-    """Append within a transaction. Straight to the driver: an ORM-free executemany costs four times as much."""
+_POSTGRES_COPY = f"COPY outcomes ({_COLUMNS}) FROM STDIN"
+_COPY_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+def append(
+    connection: sa.Connection, rows: Sequence[OutcomeRow], whole: Sequence[BatchOutcome] = (), *, fresh: bool = False
+) -> None:
+    """Append within a transaction. Straight to the driver: an ORM-free executemany costs four times as much.
+
+    Rows that are there already are passed over, unless they are `fresh`: by the holder of their claim, who alone can
+    say what the provider answered.
+    """
     if whole:
         insert = _insert(connection)(batch_outcomes).on_conflict_do_nothing()
         connection.execute(insert, [row._asdict() for row in whole])
     if not rows:
+        return
+    if fresh and connection.dialect.name == "postgresql":
+        _copy(connection, rows)  # a quarter of the time of INSERT
         return
     moments = {row.recorded_at for row in rows}
     stored = {moment: _stored(connection)(moment) for moment in moments}

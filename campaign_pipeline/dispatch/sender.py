@@ -174,7 +174,7 @@ class Sender:
         for_all, rows = ledger.condensed(rows, batch.batch_no) if whole else ([], rows)
         suppressions = list(self._suppressions(batch, results, now))
         with writing(self.engine) as connection:
-            ledger.append(connection, rows, for_all)
+            ledger.append(connection, rows, for_all, fresh=True)
             if suppressions:
                 suppress(connection, suppressions)
         self._count(result.outcome for result in results if result.outcome not in RETRYABLE)

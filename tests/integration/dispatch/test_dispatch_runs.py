@@ -66,12 +66,12 @@ def test_a_killed_send_leaves_doubts_that_are_settled_and_never_resent(
     whole = ledger.append
     appended = 0
 
-    def killed_at_the_second(*arguments: Any) -> None:
+    def killed_at_the_second(*arguments: Any, **options: Any) -> None:
         nonlocal appended
         appended += any(map(bool, arguments[1:]))
         if appended == 2:
             raise Killed
-        whole(*arguments)
+        whole(*arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(ledger, "append", killed_at_the_second)

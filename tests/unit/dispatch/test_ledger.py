@@ -70,3 +70,32 @@ def test_rows_written_by_the_driver_are_what_sqlalchemy_reads(db: sa.Engine) -> 
     ledger.append_outcomes(db, [row(0)])
     with reading(db) as connection:
         assert connection.execute(sa.select(ledger.outcomes.c.recorded_at)).scalar_one() == NOW
+
+
+@pytest.mark.parametrize("database", ["db", "postgres_engine"])
+def test_what_the_holder_of_a_claim_appends_is_read_back_to_the_letter(
+    database: str, request: pytest.FixtureRequest
+) -> None:
+    engine: sa.Engine = request.getfixturevalue(database)
+    odd = "a\\b\tc\nd\re\\N"
+    rows = [row(0), row(1)._replace(code=odd, provider_id=""), row(2)._replace(provider_id=odd)]
+    with writing(engine) as connection:
+        ledger.append(connection, rows, fresh=True)
+    with reading(engine) as connection:
+        found = ledger.read_outcomes(connection, RUN).sort("message_no")
+    assert found.select("code", "provider_id", "recorded_at").rows() == [
+        ("", "id", NOW),
+        (odd, "", NOW),
+        ("", odd, NOW),
+    ]
+
+
+def test_most_of_a_batch_is_one_row() -> None:
+    rows = [row(0), row(1, Outcome.REJECTED), row(2), row(3)]
+    (whole,), others = ledger.condensed(rows, 7)
+    assert whole == ledger.BatchOutcome(RUN, 7, 1, Source.SEND, Outcome.ACCEPTED, "", "id", NOW)
+    assert others == [row(1, Outcome.REJECTED)]
+    different = [row(0), row(1)._replace(provider_id="other")]
+    assert ledger.condensed(different, 7) == ([], different)
+    assert ledger.condensed([row(0)], 7) == ([], [row(0)])
+    assert ledger.condensed([], 7) == ([], [])
