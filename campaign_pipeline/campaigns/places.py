@@ -5,7 +5,7 @@ attribute); the area of its telephone number; its country. All zones that this a
 not disturb it has to look at all of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -29,8 +29,8 @@ def place_of(timezone: str | None, region: str | None, area: str | None, country
     """`region`: a code such as US-TX; `area`: the first characters of the number in E.164 (phone_areas.AREA);
     `otherwise`: the zone of a contact of which nothing is known."""
     here = area_of(area) if area else None
-    own = {country} if country else set[str]()
-    of_number = set(here.countries) if here else set[str]()
+    own = frozenset([country] if country else [])
+    of_number = frozenset(here.countries if here else [])
     if len(of_number) > 1 and own & of_number:
         of_number = own & of_number  # several countries share the code
     of_area = [each for each in here.regions if here and each[:2] in of_number] if here else []
@@ -44,19 +44,20 @@ def place_of(timezone: str | None, region: str | None, area: str | None, country
         (otherwise,),
     )
     return Place(
-        frozenset(own | of_number),
+        own | of_number,
         frozenset([*of_area, *([region] if region else [])]),
         tuple(each for each in zones if each),
     )
 
 
-def _not_elsewhere(zones: Sequence[str], countries: Iterable[str]) -> tuple[str, ...]:
+@lru_cache(maxsize=10_000)
+def _not_elsewhere(zones: tuple[str, ...], countries: frozenset[str]) -> tuple[str, ...]:
     """`zones` without those that belong to other countries; all of them if none is left."""
-    inside = set(countries)
-    left = tuple(zone for zone in zones if _country_of_zone().get(zone) in {None, *inside})
+    left = tuple(zone for zone in zones if _country_of_zone().get(zone) in {None, *countries})
     return in_order(left or zones)
 
 
+@lru_cache(maxsize=300)
 def zones_of_country(country: str) -> tuple[str, ...]:
     """The zones of a country (ISO 3166-1), in the order of the tz database: most people first."""
     return tuple(zone for zone, where in _country_of_zone().items() if where == country)
@@ -64,8 +65,13 @@ def zones_of_country(country: str) -> tuple[str, ...]:
 
 def in_order(zones: Iterable[str]) -> tuple[str, ...]:
     """`zones` in the order of the tz database, unknown ones at the end."""
-    order = {zone: place for place, zone in enumerate(_country_of_zone())}
+    order = _order()
     return tuple(sorted(zones, key=lambda zone: (order.get(zone, len(order)), zone)))
+
+
+@lru_cache(maxsize=1)
+def _order() -> Mapping[str, int]:
+    return {zone: place for place, zone in enumerate(_country_of_zone())}
 
 
 @lru_cache(maxsize=1)

@@ -98,11 +98,14 @@ def rule_book() -> RuleBook:
 class QuietHoursPolicy(Definition):
     """What a team decides about quiet hours, in its sending policy."""
 
-    channels: tuple[Channel, ...] = Field(
-        (Channel.SMS, Channel.WHATSAPP), description="Channels that keep quiet hours at all."
+    channels: Annotated[tuple[Channel, ...], Field(description="That keep quiet hours at all.")] = (
+        Channel.SMS,
+        Channel.WHATSAPP,
     )
-    rules: tuple[Rule, ...] = Field((), description="The team's own; one with the name of a known rule replaces it.")
-    without: tuple[RuleName, ...] = Field((), description="Known rules that do not hold for the team.")
+    rules: Annotated[
+        tuple[Rule, ...], Field(description="The team's own; one with the name of a known rule replaces it.")
+    ] = ()
+    without: Annotated[tuple[RuleName, ...], Field(description="Known rules that do not hold for the team.")] = ()
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:

@@ -12,10 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from campaign_pipeline.core.errors import Inconsistent
-from campaign_pipeline.core.local_time import DAY, clock_change, moments
+from campaign_pipeline.core.local_time import DAY, clock_change, moments, zone_info
 
 Hours = tuple[int, int]
 """Minutes after midnight: from the first, to before the second."""
@@ -66,14 +65,14 @@ class Window:
         return None
 
     def _allows_in(self, zone: str, moment: datetime) -> bool:
-        local = moment.astimezone(ZoneInfo(zone))
+        local = moment.astimezone(zone_info(zone))
         hours = self.hours_of(local.date())
         return hours is not None and hours[0] <= local.hour * 60 + local.minute < hours[1]
 
     def _next_in(self, zone: str, moment: datetime) -> datetime | None:
         if self._allows_in(zone, moment):
             return moment
-        day = moment.astimezone(ZoneInfo(zone)).date() - DAY
+        day = moment.astimezone(zone_info(zone)).date() - DAY
         for _ in range(LONGEST_WAIT.days + 3):
             opens = [each for each in self._openings(zone, day) if each > moment and self._allows_in(zone, each)]
             if opens:
@@ -86,7 +85,7 @@ class Window:
         if hours := self.hours_of(day):
             yield from moments(zone, day, time(*divmod(hours[0], 60)))
         for near in (day - DAY, day, day + DAY):
-            if (change := clock_change(zone, near)) and change.astimezone(ZoneInfo(zone)).date() == day:
+            if (change := clock_change(zone, near)) and change.astimezone(zone_info(zone)).date() == day:
                 yield change
 
 
@@ -122,13 +121,14 @@ def read_window(key: str) -> Window:
             tuple(zones.split(" ")),
         )
         for zone in window.zones:
-            ZoneInfo(zone)
+            zone_info(zone)
     except (ValueError, LookupError, OSError) as error:
         hint = "The batch file was written by another version, or changed: restore it, or cancel the run."
         raise Inconsistent(f"{key[:200]!r} is not a window: {error}", hint) from None
     return window
 
 
+@lru_cache(maxsize=1_000)
 def read_week(text: str) -> Week:
     """`08:00-20:00`, or by days: `Mo-Fr 09:00-18:00 Sa 10:00-17:00`; ValueError says what is wrong."""
     spans, end = list(_SPAN.finditer(text)), 0

@@ -12,10 +12,16 @@ from zoneinfo import ZoneInfo
 DAY = timedelta(days=1)
 
 
+@lru_cache(maxsize=2_000)
+def zone_info(zone: str) -> ZoneInfo:
+    """Python's own cache keeps eight zones only."""
+    return ZoneInfo(zone)
+
+
 @lru_cache(maxsize=100_000)
 def clock_change(zone: str, day: date) -> datetime | None:
     """The moment in the UTC day `day` at which the zone's offset changes, to the second; None if it does not."""
-    there = ZoneInfo(zone)
+    there = zone_info(zone)
     before = datetime.combine(day, time(), UTC)
     after = before + DAY
     offset = before.astimezone(there).utcoffset()
@@ -32,7 +38,7 @@ def clock_change(zone: str, day: date) -> datetime | None:
 
 def moments(zone: str, day: date, at: time) -> tuple[datetime, ...]:
     """When it is `at` on the local `day`, in UTC and in order: one moment, or two where clocks are put back."""
-    there = ZoneInfo(zone)
+    there = zone_info(zone)
     wall = datetime.combine(day, at)
     first, second = (wall.replace(tzinfo=there, fold=fold).astimezone(UTC) for fold in (0, 1))
     if first == second:
@@ -43,9 +49,10 @@ def moments(zone: str, day: date, at: time) -> tuple[datetime, ...]:
     return (next(change for change in changes if change and second <= change <= first),)  # clocks left it out
 
 
+@lru_cache(maxsize=10_000)
 def first_at(zone: str, at: time, not_before: datetime) -> datetime:
     """The first moment, not before `not_before` (UTC), at which it is `at` in the zone."""
-    today = not_before.astimezone(ZoneInfo(zone)).date()
+    today = not_before.astimezone(zone_info(zone)).date()
     days = (today + DAY * offset for offset in range(-1, 4))  # a zone that changes its day has left out a whole one
     return next(moment for day in days for moment in moments(zone, day, at) if moment >= not_before)
 
@@ -61,7 +68,7 @@ def distinct_clocks(zones: Sequence[str], since: datetime, length: timedelta = 4
 @lru_cache(maxsize=10_000)
 def _clock(zone: str, since: date, days: int) -> tuple[object, ...]:
     """What tells the zone's clock from others: its offset, and its changes with the offsets after them."""
-    there = ZoneInfo(zone)
+    there = zone_info(zone)
     changes = [change for day in range(days) if (change := clock_change(zone, since + DAY * day))]
     moments = [datetime.combine(since, time(), UTC), *changes]
     return tuple((moment, moment.astimezone(there).utcoffset()) for moment in moments)

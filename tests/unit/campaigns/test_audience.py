@@ -72,6 +72,8 @@ def test_a_planned_contact_has_variant_address_time_and_all_that_is_known(make_r
         "send_at": run.as_of,
         "locale": "de-AT",
         "timezone": "Europe/Vienna",
+        "wanted_at": run.as_of,
+        "window": "",
         "contact": {
             "contact_id": "a",
             "email": "a@example.com",
