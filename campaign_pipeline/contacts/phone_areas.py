@@ -40,7 +40,7 @@ def area_of(prefix: str) -> Area:
     """The area of all numbers in E.164 that begin with `prefix`: their first AREA characters."""
     digits = prefix.removeprefix("+")
     code = next((digits[:size] for size in (1, 2, 3) if _is_country_code(digits[:size])), None)
-    if code is None:
+    if code is None or not digits.isdigit():
         return NOWHERE
     countries = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[int(code)]
     if int(code) == NORTH_AMERICA:
