@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -22,6 +22,8 @@ from campaign_pipeline.sandbox.server import SandboxServer
 from campaign_pipeline.web.server import ReceiverServer
 
 AS_OF = datetime(2026, 3, 2, 9, tzinfo=UTC)
+LATER = timedelta(hours=8)
+"""How long after AS_OF the clock stands: by then nobody in Europe or the United States has quiet hours."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def rehearsal(folder: Path, behaviour: Behaviour | None = None) -> Generator[Reh
     """Everything, on loopback and under `folder`; the environment is put back afterwards."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("CAMPAIGN_DATA_DIR", str(folder / "data"))
-        offset = (AS_OF - datetime.now(UTC)).total_seconds()
+        offset = (AS_OF + LATER - datetime.now(UTC)).total_seconds()
         environment.setenv("CAMPAIGN_CLOCK_OFFSET_SECONDS", str(offset))
         with ReceiverServer(load_settings()) as receiver:
             environment.setenv("CAMPAIGN_PUBLIC_URL", receiver.url)

@@ -8,6 +8,8 @@ import numpy as np
 import polars as pl
 
 from campaign_pipeline.campaigns.assignment import bucket_ranges, choose_variants
+from campaign_pipeline.campaigns.quiet_hours import QuietHoursPolicy
+from campaign_pipeline.campaigns.send_times import Timing, send_times
 from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.core.hashing import buckets
 from campaign_pipeline.core.words import AudienceStatus, Channel
@@ -23,18 +25,26 @@ SCHEMA: dict[str, pl.DataType] = {
     "send_at": pl.Datetime("us", "UTC"),
     "locale": pl.String(),
     "timezone": pl.String(),
+    "wanted_at": pl.Datetime("us", "UTC"),  # when it would be sent to without quiet hours
+    "window": pl.String(),  # the hours that quiet hours leave: see windows.py; "": any
 }
 """The audience's columns; beside them `contact`, a struct of the contact's snapshot, for the renderer."""
 
 
 def freeze(
-    run: Run, members: pl.DataFrame, snapshot: pl.DataFrame, consented: pl.Series, suppressed: pl.DataFrame
+    run: Run,
+    members: pl.DataFrame,
+    snapshot: pl.DataFrame,
+    consented: pl.Series,
+    suppressed: pl.DataFrame,
+    quiet_hours: QuietHoursPolicy | None = None,
 ) -> pl.DataFrame:
     """The audience of `run`: a row for each of `members` (contact_id), sorted by contact_id.
 
     `consented`: contact ids with a granted consent for the run's channel and purpose, now.
     `suppressed`: (address, reason) of the channel's suppressed addresses, now.
     A member without a row in `snapshot` (contact_snapshot) has no address.
+    `quiet_hours`: what the team decided about them; without it the known rules hold (see send_times.py).
     """
     campaign = run.campaign
     address = pl.col(ADDRESS_COLUMN[campaign.channel])
@@ -66,7 +76,8 @@ def freeze(
         variant=pl.Series(_variants(campaign.campaign, campaign.weights, ids), dtype=pl.String),
     )
     sent_to = reached & ~pl.col("in_holdout")
-    return facts.select(
+    times = send_times(facts.select("contact").unnest("contact"), Timing.of(run, quiet_hours or QuietHoursPolicy()))
+    return facts.hstack(times).select(
         "contact_id",
         pl.when(sent_to)
         .then(pl.lit(AudienceStatus.PLANNED))
@@ -77,9 +88,11 @@ def freeze(
         pl.when(pl.col("status") == AudienceStatus.SUPPRESSED).then("why").otherwise(pl.lit("")).alias("reason"),
         pl.when(sent_to).then("variant").alias("variant"),
         pl.when(sent_to).then("address").alias("address"),
-        pl.when(sent_to).then(pl.lit(run.as_of, dtype=SCHEMA["send_at"])).alias("send_at"),
+        pl.when(sent_to).then("send_at").alias("send_at"),
         "locale",
         "timezone",
+        pl.when(sent_to).then("wanted_at").alias("wanted_at"),
+        pl.when(sent_to).then("window").alias("window"),
         "contact",
     )
 

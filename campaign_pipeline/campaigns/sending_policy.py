@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from campaign_pipeline.campaigns.definition import Duration
+from campaign_pipeline.campaigns.quiet_hours import QuietHoursPolicy
 from campaign_pipeline.core.definitions import Definition
 from campaign_pipeline.core.words import Channel
 
@@ -41,3 +42,4 @@ class Cap(Definition):
 class SendingPolicy(Definition):
     senders: dict[Channel, SenderPolicy] = Field(default_factory=dict)
     caps: tuple[Cap, ...] = ()
+    quiet_hours: QuietHoursPolicy = Field(default_factory=QuietHoursPolicy)

@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from campaign_pipeline.campaigns.schedule import due_runs
+from campaign_pipeline.campaigns.schedule import BY_SCHEDULE, due_runs
 from campaign_pipeline.campaigns.store import request_run
 from campaign_pipeline.core.database import writing
 from campaign_pipeline.defs.events import TOUCHED_DAYS, TOUCHED_RUNS
@@ -136,16 +136,19 @@ def due_campaigns(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.S
     installation = open_installation()
     with writing(installation.engine) as connection:
         now = installation.clock()
-        for due in due_runs(connection, now):
-            request_run(connection, due.campaign, due.as_of, requested_by="schedule", at=now)
+        asked = due_runs(connection, now)
+        for due in asked.due:
+            request_run(connection, due.campaign, due.as_of, requested_by=BY_SCHEDULE, at=now)
     workers = installation.settings.dispatch_workers
     config = {"execution": {"config": {"multiprocess": {"max_concurrent": workers}}}} if workers > 1 else IN_ONE_PROCESS
     keys = {run: f"{run}:{change}" for run, change in waiting_runs(installation).items()}
     # A run whose process died, or with messages that were not due or in flight then, is taken up again.
     again = int(now.timestamp() // TAKE_UP_SECONDS)
     keys |= {run: f"{run}:again:{again}" for run in running_runs(installation) - _under_way(context.instance)}
+    for left_out in asked.left_out:
+        context.log.warning(str(left_out))
     if not keys:
-        return dg.SkipReason("No campaign is due.")
+        return dg.SkipReason(" ".join(["No campaign is due.", *(f"{each}." for each in asked.left_out)]))
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(run_key=key, job_name=run_campaign.name, partition_key=run, run_config=config)

@@ -1,7 +1,8 @@
 """`make demo`: from made-up contacts to an A/B result, through Dagster and the real SDKs, against the sandbox.
 
 What recipients do is set in behaviour.json, by variant: the truth that the A/B result should find. The
-clock is set back to DEMO_DATE, so that every demo on every machine plans the same messages.
+campaigns run as of DEMO_DATE on every machine, so that every demo plans the same messages, and the clock is set
+back to some hours later: by then SMS and WhatsApp have come out of everybody's quiet hours.
 """
 
 import os
@@ -9,7 +10,7 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from campaign_pipeline.campaigns.store import load_run, request_run
@@ -30,6 +31,8 @@ from campaign_pipeline.sandbox.client import SandboxClient
 
 CAMPAIGNS = ("spring-sale", "win-back", "vip-preview")
 BEHAVIOUR = Path(__file__).with_name("behaviour.json")
+NOW = DEMO_DATE + timedelta(hours=8)
+"""What the clock reads: 18:00 in Paris, 09:00 in Los Angeles."""
 EVENTS_SECONDS = 60.0
 """How long the demo waits until the sandbox has posted everything."""
 
@@ -69,7 +72,7 @@ def main() -> None:
 
 
 def _environment() -> dict[str, str]:
-    """The demo's settings: servers on free ports, and a clock that reads DEMO_DATE now."""
+    """The demo's settings: servers on free ports, and a clock that reads NOW."""
     sandbox_port, receiver_port = free_ports(2)
     sandbox = f"http://127.0.0.1:{sandbox_port}"
     return {
@@ -77,7 +80,7 @@ def _environment() -> dict[str, str]:
         "CAMPAIGN_SENDGRID_BASE_URL": sandbox,
         "CAMPAIGN_TWILIO_BASE_URL": sandbox,
         "CAMPAIGN_PUBLIC_URL": f"http://127.0.0.1:{receiver_port}",
-        "CAMPAIGN_CLOCK_OFFSET_SECONDS": str((DEMO_DATE - datetime.now(UTC)).total_seconds()),
+        "CAMPAIGN_CLOCK_OFFSET_SECONDS": str((NOW - datetime.now(UTC)).total_seconds()),
     }
 
 

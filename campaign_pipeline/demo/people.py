@@ -16,7 +16,7 @@ from typing import TypeVar
 from campaign_pipeline.demo.people_data import CATEGORIES, DOMAINS, LOCALES, PHONE_RANGES, Locale
 
 DEMO_DATE = datetime(2026, 3, 2, 9, tzinfo=UTC)
-"""The moment that the demo takes for now; purchases end the day before and reach back 18 months."""
+"""The time of the demo's runs; purchases end the day before and reach back 18 months."""
 FIRST_PURCHASE = date(2024, 9, 2)
 FIRST_JOINED = date(2022, 1, 1)
 

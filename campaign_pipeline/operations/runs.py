@@ -10,7 +10,9 @@ from campaign_pipeline.campaigns import gates
 from campaign_pipeline.campaigns.audience import ADDRESS_COLUMN, freeze
 from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
-from campaign_pipeline.campaigns.store import Run, campaign_state, load_run
+from campaign_pipeline.campaigns.send_times import Timing
+from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_sending_policy
+from campaign_pipeline.campaigns.timetable import Timetable
 from campaign_pipeline.contacts.snapshot import read_snapshot
 from campaign_pipeline.contacts.snapshot_marker import read_marker
 from campaign_pipeline.core.database import reading, writing
@@ -63,9 +65,17 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
         consented = consented_for(connection, installation, run.campaign.channel, run.campaign.purpose)
         addresses = snapshot.get_column(ADDRESS_COLUMN[run.campaign.channel])
         suppressed = suppressed_for(connection, installation, run, addresses)
-    frozen = freeze(run, lake.read("segment_members", run_id), snapshot, consented, suppressed)
+        policy = load_sending_policy(connection)
+    frozen = freeze(run, lake.read("segment_members", run_id), snapshot, consented, suppressed, policy.quiet_hours)
     lake.write(frozen, "audience", run_id, metadata=marker.metadata() if marker else None)
     return run, frozen
+
+
+def timetable(installation: Installation, run: Run, audience: pl.DataFrame) -> Timetable:
+    """When the run's messages go out, by its frozen audience."""
+    with reading(installation.engine) as connection:
+        policy = load_sending_policy(connection)
+    return Timetable.of(audience, Timing.of(run, policy.quiet_hours))
 
 
 def check_audience(

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from campaign_pipeline.campaigns.definition import Cron
 from campaign_pipeline.campaigns.life_cycle import UNDER_WAY, move_campaign, move_run, run_state
-from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs
+from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs, load_sending_policy
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.progress import progress_of
@@ -23,6 +23,7 @@ from campaign_pipeline.dispatch import fallbacks, ledger, reconcile, worker
 from campaign_pipeline.dispatch.account import RunAccount, account
 from campaign_pipeline.dispatch.channels import open_channel
 from campaign_pipeline.dispatch.guards.base import Guard
+from campaign_pipeline.dispatch.guards.quiet_hours import InQuietHours
 from campaign_pipeline.dispatch.guards.suppressed import NotSuppressed
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.reach import consented_for, suppressed_for
@@ -74,7 +75,19 @@ def worker_name() -> str:
 
 def guards_of(installation: Installation, run: Run, channel: Channel) -> Sequence[Guard]:
     """What is asked before each claim, in this order: those that only look, then those that reserve."""
-    return [NotSuppressed(installation.engine, channel, _NotToBeSentTo(installation, run, channel))]
+    return [
+        InQuietHours(
+            installation.engine, run.run_id, keeps=_keeps_quiet(installation, run, channel), deadline=run.deadline
+        ),
+        NotSuppressed(installation.engine, channel, _NotToBeSentTo(installation, run, channel)),
+    ]
+
+
+def _keeps_quiet(installation: Installation, run: Run, channel: Channel) -> bool:
+    """Whether the run keeps quiet hours on the channel, as the team has it now."""
+    with reading(installation.engine) as connection:
+        policy = load_sending_policy(connection)
+    return run.campaign.quiet_hours == "respect" and channel in policy.quiet_hours.channels
 
 
 class _NotToBeSentTo:

@@ -1,6 +1,7 @@
 """The frozen audience: everybody once, with the first reason that holds, and the public hash for the rest."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -23,6 +24,8 @@ CONTACT = {
     "timezone": pl.String,
     "points": pl.Int64,
 }
+
+AS_OF = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 MakeRun = Callable[..., Run]
 Row = tuple[str, str | None]
@@ -72,6 +75,8 @@ def test_a_planned_contact_has_variant_address_time_and_all_that_is_known(make_r
         "send_at": run.as_of,
         "locale": "de-AT",
         "timezone": "Europe/Vienna",
+        "wanted_at": run.as_of,
+        "window": "",
         "contact": {
             "contact_id": "a",
             "email": "a@example.com",
@@ -81,6 +86,19 @@ def test_a_planned_contact_has_variant_address_time_and_all_that_is_known(make_r
             "points": 7,
         },
     }
+
+
+def test_sms_are_planned_for_the_next_hour_that_is_allowed(make_run: MakeRun) -> None:
+    rows = [("2125550100", "a@x"), ("4155550100", "b@x"), ("2025550100", "c@x")]
+    audience = frozen(make_run(channel="sms"), rows, consented=["2125550100", "4155550100"])
+    vienna = "Mo-Su 08:00-21:00 @ Europe/Vienna"  # the contacts' own time zone, and the rule of their numbers
+    assert audience.select("contact_id", "wanted_at", "send_at", "window").rows() == [
+        ("2025550100", None, None, None),
+        ("2125550100", AS_OF, AS_OF, vienna),
+        ("4155550100", AS_OF, AS_OF, vienna),
+    ]
+    later = frozen(make_run(AS_OF.replace(hour=22), channel="sms"), rows[:1])
+    assert later.select("wanted_at", "send_at").row(0) == (AS_OF.replace(hour=22), AS_OF.replace(day=3, hour=7))
 
 
 def test_each_reason_to_be_left_out(make_run: MakeRun) -> None:

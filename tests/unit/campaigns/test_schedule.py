@@ -7,11 +7,20 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaign_pipeline.campaigns.definition import Campaign
-from campaign_pipeline.campaigns.schedule import Applied, Due, due_runs, occurrence
+from campaign_pipeline.campaigns.schedule import (
+    BY_SCHEDULE,
+    MOST_CAUGHT_UP,
+    Applied,
+    Due,
+    LeftOut,
+    caught_up,
+    due_runs,
+    occurrence,
+)
 from campaign_pipeline.campaigns.store import apply_campaign, request_run
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.tables import campaigns
@@ -154,7 +163,7 @@ def put(engine: sa.Engine, make_campaign: Callable[..., Campaign]) -> Callable[.
 
 def due(engine: sa.Engine, now: datetime) -> list[Due]:
     with reading(engine) as connection:
-        return due_runs(connection, now)
+        return due_runs(connection, now).due
 
 
 def test_a_run_that_exists_is_not_due_again(engine: sa.Engine, put: Callable[..., None]) -> None:
@@ -207,3 +216,126 @@ def test_a_changed_cron_counts_from_the_change(engine: sa.Engine, put: Callable[
     put(START + timedelta(hours=12), schedule={"cron": "0 10 * * *"})
     assert due(engine, START + timedelta(hours=13)) == []
     assert due(engine, START + timedelta(hours=34)) == [Due(NAME, START + timedelta(hours=34))]
+
+
+DAILY = {"cron": "30 2 * * *", "timezone": "Europe/Berlin", "missed": "catch_up"}
+
+
+def catch_up(first: str, now: str, *, last_run: str | None = None, **fields: Any) -> tuple[list[str], LeftOut | None]:
+    campaign = scheduled(DAILY).model_copy(update=fields)
+    moments, left_out = caught_up(campaign, Applied(at(first)), at(last_run) if last_run else None, at(now))
+    assert all(moment.tzinfo is UTC for moment in moments)
+    return [f"{moment:%d %H:%M}" for moment in moments], left_out
+
+
+def test_every_missed_occurrence_is_caught_up_with_the_oldest_first_also_where_clocks_change() -> None:
+    """On 29 March 2026 Berlin has no 02:30; on 25 October it has two, of which the first counts."""
+    assert catch_up("2026-03-27T12:00Z", "2026-03-31T12:00Z") == (
+        ["28 01:30", "29 01:00", "30 00:30", "31 00:30"],
+        None,
+    )
+    assert catch_up("2026-10-23T12:00Z", "2026-10-26T12:00Z") == (["24 00:30", "25 00:30", "26 01:30"], None)
+
+
+def test_only_what_comes_after_the_last_run_is_caught_up_with() -> None:
+    assert catch_up("2026-03-01T00:00Z", "2026-03-05T12:00Z", last_run="2026-03-03T01:30Z")[0] == [
+        "04 01:30",
+        "05 01:30",
+    ]
+    assert catch_up("2026-03-01T00:00Z", "2026-03-05T01:29Z", last_run="2026-03-04T01:30Z") == ([], None)
+
+
+def test_an_occurrence_at_the_moment_of_applying_and_one_right_now_count() -> None:
+    assert catch_up("2026-03-02T01:30Z", "2026-03-03T01:30Z")[0] == ["02 01:30", "03 01:30"]
+    assert catch_up("2026-03-02T01:31Z", "2026-03-03T01:29Z")[0] == []
+
+
+def test_more_than_can_be_caught_up_with_are_left_out_and_named() -> None:
+    moments, left_out = catch_up("2026-01-01T00:00Z", "2026-04-01T12:00Z")
+    assert (len(moments), moments[0], moments[-1]) == (MOST_CAUGHT_UP, "11 01:30", "01 00:30")
+    assert str(left_out) == (
+        "spring-sale: occurrences that were missed from 2026-01-01T00:00Z to 2026-02-10T01:30Z are left out: "
+        "there are more than 50"
+    )
+
+
+def test_what_could_not_be_sent_any_more_is_left_out_and_named() -> None:
+    moments, left_out = catch_up("2026-03-01T00:00Z", "2026-03-05T01:30Z", send_before=timedelta(hours=24))
+    assert moments == ["04 01:30", "05 01:30"]  # at its very deadline it could
+    assert left_out is not None
+    assert (left_out.last, left_out.why) == (at("2026-03-03T01:30Z"), "their send_before has passed")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    minute=st.integers(0, 59),
+    hour=st.integers(0, 23),
+    zone=st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
+    start=moments | st.sampled_from([at("2026-03-28T00:00Z"), at("2026-10-24T00:00Z"), at("2026-11-01T00:00Z")]),
+    hours=st.integers(0, 24 * 4),
+)
+def test_catching_up_later_gives_what_watching_all_the_time_would_have(
+    minute: int, hour: int, zone: str, start: datetime, hours: int
+) -> None:
+    campaign = scheduled({"cron": f"{minute} {hour} * * *", "timezone": zone, "missed": "catch_up"})
+    now = start + timedelta(hours=hours)
+    applied, watched = Applied(start), set[datetime]()
+    looked = start
+    while looked <= now:
+        watched |= {moment} if (moment := occurrence(campaign, applied, looked)) else set()
+        looked += timedelta(hours=1)
+    watched |= {moment} if (moment := occurrence(campaign, applied, now)) else set()
+    assert caught_up(campaign, applied, None, now) == (sorted(watched), None)
+
+
+def test_after_a_downtime_each_missed_occurrence_becomes_a_run_once(
+    engine: sa.Engine, put: Callable[..., None]
+) -> None:
+    put(schedule=BERLIN | {"missed": "catch_up"})
+
+    def tick(now: datetime) -> list[datetime]:
+        with writing(engine) as connection:
+            asked = due_runs(connection, now)
+            for each in asked.due:
+                request_run(connection, each.campaign, each.as_of, requested_by=BY_SCHEDULE, at=now)
+        assert asked.left_out == []
+        return [each.as_of for each in asked.due]
+
+    assert tick(at("2026-03-02T08:30Z")) == [at("2026-03-02T08:00Z")]
+    back = at("2026-03-31T12:00Z")
+    missed = [at(f"2026-03-{day}") for day in ("09T08:00Z", "16T08:00Z", "23T08:00Z", "30T07:00Z")]
+    assert tick(back) == missed
+    assert tick(back) == []
+    assert tick(back + timedelta(days=7)) == [at("2026-04-06T07:00Z")]
+
+
+def test_a_run_that_somebody_requested_by_hand_hides_no_missed_occurrence(
+    engine: sa.Engine, put: Callable[..., None]
+) -> None:
+    put(schedule=BERLIN | {"missed": "catch_up"})
+    with writing(engine) as connection:
+        request_run(connection, NAME, at("2026-03-16T08:00Z"), requested_by="cli", at=START)
+        request_run(connection, NAME, at("2026-03-17T15:00Z"), requested_by="cli", at=START)
+    assert due(engine, at("2026-03-18T12:00Z")) == [
+        Due(NAME, at("2026-03-02T08:00Z")),
+        Due(NAME, at("2026-03-09T08:00Z")),
+    ]
+
+
+def test_catching_up_counts_from_the_change_of_the_definition(engine: sa.Engine, put: Callable[..., None]) -> None:
+    put(schedule=BERLIN | {"missed": "catch_up"})
+    put(at("2026-03-10T00:00Z"), schedule=BERLIN | {"missed": "catch_up"}, holdout=5)
+    assert due(engine, at("2026-03-24T00:00Z")) == [
+        Due(NAME, at("2026-03-16T08:00Z")),
+        Due(NAME, at("2026-03-23T08:00Z")),
+    ]
+
+
+def test_a_campaign_that_was_paused_catches_up_when_it_is_resumed(engine: sa.Engine, put: Callable[..., None]) -> None:
+    put(schedule=BERLIN | {"missed": "catch_up"})
+    with writing(engine) as connection:
+        connection.execute(sa.update(campaigns).values(state=RunState.PAUSED))
+    assert due(engine, at("2026-03-17T00:00Z")) == []
+    with writing(engine) as connection:
+        connection.execute(sa.update(campaigns).values(state=RunState.SCHEDULED))
+    assert len(due(engine, at("2026-03-17T00:00Z"))) == 3
