@@ -110,7 +110,9 @@ def test_requests_are_valid_by_the_provider_s_specification(
     validator = Draft202012Validator({**schema, "components": spec["components"]})
     sender = {"email": "news@example.com", "name": "Shop"}
     batch = make_batch("email", 3, texts=[["A", "A", "1", "A"], ["B", "B", "x" * 10_000, "B"], ["", "", "", ""]])
-    bodies = [body for _, body in request_bodies(batch, sender, lambda run, message: f"https://x.example/u/{message}")]
+    bodies = [
+        body for _, body in request_bodies(batch, sender, lambda _, ids: [f"https://x.example/u/{one}" for one in ids])
+    ]
     assert len(bodies) == 2
     for body in bodies:
         assert list(validator.iter_errors(body)) == []
@@ -128,7 +130,7 @@ def test_requests_are_valid_by_the_provider_s_specification(
 def test_tags_differ_by_part_and_by_request(make_batch: MakeBatch) -> None:
     def tags() -> set[str]:
         ((_, body),) = request_bodies(
-            make_batch("email"), {"email": "a@example.com"}, lambda _r, _m: "https://x.example"
+            make_batch("email"), {"email": "a@example.com"}, lambda _, ids: ["https://x.example" for _ in ids]
         )
         return set(body["personalizations"][0]["substitutions"])
 

@@ -15,7 +15,7 @@ def settings(tracks_clicks: bool) -> list[object]:
     )
     batch = Batch("spring--20260302t090000z", "spring", "a", 0, 1, MessageSkeleton(parts), messages)
     bodies = request_bodies(
-        batch, {"email": "n@x.example"}, lambda *_: "https://u.example", tracks_clicks=tracks_clicks
+        batch, {"email": "n@x.example"}, lambda _, ids: ["https://u.example" for _ in ids], tracks_clicks=tracks_clicks
     )
     return [body["tracking_settings"] for _, body in bodies]
 
