@@ -5,6 +5,8 @@ Baseline: the provider's SDK in a plain loop, one recipient a request, on fewer 
 
 import argparse
 from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
 
 import polars as pl
 from common import arguments, installation, progress, sandbox, show, timed
@@ -18,7 +20,7 @@ from campaign_pipeline.core.words import Channel, Outcome
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.channels import open_channel
-from campaign_pipeline.dispatch.channels.twilio_http import BaseUrlHttpClient
+from twilio.http.http_client import TwilioHttpClient
 from campaign_pipeline.dispatch.worker import send_due
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.sandbox.ground_truth import read_sends
@@ -122,9 +124,19 @@ def plain_sendgrid(settings: Settings, messages: int) -> None:
             told(number, messages)
 
 
+class Local(TwilioHttpClient):
+    def __init__(self, base: str, timeout: float) -> None:
+        super().__init__(timeout=timeout)
+        self._base = urlsplit(base)
+
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Any:
+        target = urlsplit(url)._replace(scheme=self._base.scheme, netloc=self._base.netloc).geturl()
+        return super().request(method, target, *args, **kwargs)
+
+
 def plain_twilio(settings: Settings, messages: int) -> None:
     """The SDK has no setting for another host: the transport that puts one in is all that is ours."""
-    transport = BaseUrlHttpClient(settings.twilio_base_url, settings.request_timeout_seconds)
+    transport = Local(settings.twilio_base_url, settings.request_timeout_seconds)
     client = Client(settings.twilio_account_sid, settings.twilio_auth_token.get_secret_value(), http_client=transport)
     with progress("sms, plain SDK") as told:
         for number in range(messages):
