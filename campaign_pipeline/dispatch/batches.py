@@ -57,9 +57,7 @@ class BatchFile:
         by_batch = rows.with_columns(parts=parts).partition_by("batch_no", as_dict=True)
         return {batch_no: part for (batch_no,), part in by_batch.items()}
 
-    def batch(
-        self, rows: Mapping[int, pl.DataFrame], batch_no: int, attempt: int, messages: Collection[int]
-    ) -> Batch:
+    def batch(self, rows: Mapping[int, pl.DataFrame], batch_no: int, attempt: int, messages: Collection[int]) -> Batch:
         """The batch out of loaded `rows`, with only the given messages of it."""
         of_batch = rows[batch_no]
         whole = of_batch.height == len(messages)

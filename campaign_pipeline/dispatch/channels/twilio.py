@@ -15,11 +15,11 @@ from twilio.base.exceptions import TwilioException
 from campaign_pipeline.core.clock import as_utc
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.core.words import Channel
-from campaign_pipeline.dispatch.channels.base import Batch, Capabilities, Doubt, Finding, Lookup, Message, Result
+from campaign_pipeline.dispatch.channels.base import Batch, Capabilities, Doubt, Finding, Lookup, Result
 from campaign_pipeline.dispatch.channels.connection import NoAnswer, NotConnected
 from campaign_pipeline.dispatch.channels.transport import Transport
 from campaign_pipeline.dispatch.channels.twilio_answer import result_of
-from campaign_pipeline.dispatch.channels.twilio_request import create_form, create_headers, create_path
+from campaign_pipeline.dispatch.channels.twilio_request import create_forms, create_headers, create_path
 from campaign_pipeline.dispatch.channels.twilio_sdk import sdk_client
 from campaign_pipeline.dispatch.outcomes import HALTING, Kind
 
@@ -64,6 +64,7 @@ class Twilio:
         return self._transport.run(self._look_up_all(doubts, bound))
 
     async def _send(self, batch: Batch) -> list[Result]:
+        form = create_forms(batch, self._from, self._callback)
         waiting = iter(batch.messages)
         results: list[Result] = []
         held = False  # by an answer that is no better for the next message
@@ -75,7 +76,7 @@ class Twilio:
                     if held:
                         results.append(Result(message.message_no, Kind.HELD_BACK, "held_back"))
                         continue
-                    result = await self._create(batch, message)
+                    result = await self._create(message.message_no, form(message, self._prefix + message.address))
                     results.append(result)
                     held = held or result.action in HALTING or result.kind in (Kind.THROTTLED, Kind.NOT_CONNECTED)
 
@@ -84,15 +85,14 @@ class Twilio:
                 together.create_task(send_what_waits())
         return sorted(results)
 
-    async def _create(self, batch: Batch, message: Message) -> Result:
-        form = create_form(batch, message, self._from, self._prefix + message.address, self._callback)
+    async def _create(self, message_no: int, form: bytes) -> Result:
         try:
             answer = await self._transport.request("POST", self._path, headers=self._headers, body=form)
         except NotConnected:
-            return Result(message.message_no, Kind.NOT_CONNECTED, "not_connected")
+            return Result(message_no, Kind.NOT_CONNECTED, "not_connected")
         except NoAnswer:
-            return Result(message.message_no, Kind.NO_ANSWER, "no_answer")
-        return result_of(message.message_no, answer)
+            return Result(message_no, Kind.NO_ANSWER, "no_answer")
+        return result_of(message_no, answer)
 
     async def _look_up_all(self, doubts: Sequence[Doubt], bound: Container[str]) -> list[Lookup]:
         return await asyncio.gather(*(self._look_up(doubt, bound) for doubt in doubts))

@@ -4,7 +4,8 @@ Written out because the SDK takes longer to prepare a request than the request t
 """
 
 import json
-from urllib.parse import urlencode
+from collections.abc import Callable
+from urllib.parse import quote_plus, urlencode
 
 from aiohttp import encode_basic_auth
 from twilio.rest import Client
@@ -18,32 +19,32 @@ def create_path(client: Client) -> str:
 
 def create_headers(client: Client) -> dict[str, str]:
     """As the SDK sets them, with its credentials."""
-    account, token = client.auth
+    account, token = client.username or "", client.password or ""
     return client.get_headers("POST", None) | {"Authorization": encode_basic_auth(account, token)}
 
 
-def create_form(batch: Batch, message: Message, sender: str, recipient: str, callback: str) -> bytes:
-    """The form, its fields in the SDK's order.
+def create_forms(batch: Batch, sender: str, callback: str) -> Callable[[Message, str], bytes]:
+    """A function from (message, its recipient) to the form that creates it, its fields in the SDK's order.
 
     The StatusCallback is `callback` with run, message and attempt, so that it proves an attempt whose answer was lost.
     """
-    query = urlencode({"run_id": batch.run_id, "message_id": message.message_id, "attempt": batch.attempt})
-    given = content(batch.texts(message))
-    fields = {
-        "To": recipient,
-        "StatusCallback": f"{callback}?{query}",
-        "ContentVariables": given.get("ContentVariables"),
-        "From": sender,
-        "Body": given.get("Body"),
-        "ContentSid": given.get("ContentSid"),
-    }
-    return urlencode({name: value for name, value in fields.items() if value is not None}).encode()
+    origin = urlencode({"From": sender})
+    begin = urlencode({"StatusCallback": f"{callback}?{urlencode({'run_id': batch.run_id})}&message_id="})
+    end = quote_plus(f"&{urlencode({'attempt': batch.attempt})}")
+
+    def form(message: Message, recipient: str) -> bytes:
+        variables, said = content(batch.texts(message))
+        told = f"{begin}{quote_plus(quote_plus(message.message_id))}{end}"  # its query is quoted within it
+        fields = (urlencode({"To": recipient}), told, urlencode(variables), origin, urlencode(said))
+        return "&".join(filter(None, fields)).encode()
+
+    return form
 
 
-def content(texts: dict[str, str]) -> dict[str, str]:
-    """What a message with these parts says: a body, or a content template and its variables."""
+def content(texts: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """What a message with these parts says: the variables of a content template, and that template or a body."""
     if "content_sid" not in texts:
-        return {"Body": texts["body"]}
+        return {}, {"Body": texts["body"]}
     variables = {part.removeprefix("var:"): text for part, text in texts.items() if part.startswith("var:")}
     given = {"ContentVariables": json.dumps(variables, ensure_ascii=False)} if variables else {}
-    return {"ContentSid": texts["content_sid"], **given}
+    return given, {"ContentSid": texts["content_sid"]}
