@@ -23,6 +23,7 @@ from campaign_pipeline.messages.skeletons import MessageSkeleton
 from campaign_pipeline.sandbox.faults import Fault, FaultKind
 from campaign_pipeline.sandbox.ground_truth import email_hash
 from campaign_pipeline.sandbox.server import SandboxServer
+from tests.integration.dispatch.peers import in_plain, listens, peer
 
 MakeBatch = Callable[..., Batch]
 
@@ -178,22 +179,23 @@ def test_a_refused_connection_and_an_unknown_host_are_not_sent(
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert kinds(send(settings, make_batch("email"))) == {Kind.NOT_CONNECTED}
+    by_name = settings.model_copy(update={"sendgrid_base_url": "http://localhost:8990"})
+    assert kinds(send(by_name, make_batch("email"))) == {Kind.NOT_CONNECTED}
 
 
-def test_a_connect_timeout_is_not_sent_and_a_tls_failure_neither(
-    to_wire: Settings, wire: Any, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain_http = wire.url.replace("http://", "https://")  # the handshake fails
-    assert kinds(send(to_wire.model_copy(update={"sendgrid_base_url": plain_http}), make_batch("email"))) == {
-        Kind.NOT_CONNECTED
-    }
+def test_a_connect_timeout_is_not_sent_and_a_tls_failure_neither(settings: Settings, make_batch: MakeBatch) -> None:
+    for script in (listens, in_plain):
+        with peer(script) as server:
+            url = server.url.replace("http:", "https:")  # the handshake does not end, or fails
+            impatient = settings.model_copy(update={"sendgrid_base_url": url, "request_timeout_seconds": 0.3})
+            assert kinds(send(impatient, make_batch("email"))) == {Kind.NOT_CONNECTED}
 
-    def slow(*_args: object, **_kwargs: object) -> None:
-        raise TimeoutError("timed out")
 
-    monkeypatch.setattr(socket, "create_connection", slow)
-    assert kinds(send(to_wire, make_batch("email"))) == {Kind.NOT_CONNECTED}
+def test_a_read_timeout_is_in_doubt(settings: Settings, make_batch: MakeBatch) -> None:
+    with peer(listens) as server:
+        impatient = settings.model_copy(update={"sendgrid_base_url": server.url, "request_timeout_seconds": 0.3})
+        assert kinds(send(impatient, make_batch("email"))) == {Kind.NO_ANSWER}
+        assert len(server.requests) == 1
 
 
 def test_a_dropped_connection_is_in_doubt(to_wire: Settings, wire: Any, make_batch: MakeBatch) -> None:
