@@ -18,7 +18,7 @@ from campaign_pipeline.dispatch.channels.connection import NoAnswer, NotConnecte
 from campaign_pipeline.dispatch.channels.sendgrid_codes import kind_of, refused_recipients
 from campaign_pipeline.dispatch.channels.sendgrid_request import MAIL_SEND, request_bodies, request_headers
 from campaign_pipeline.dispatch.channels.transport import Answer, Transport
-from campaign_pipeline.dispatch.outcomes import HALTING, Kind
+from campaign_pipeline.dispatch.outcomes import HALTING, VERDICTS, Kind
 from campaign_pipeline.messages.links import LinkTo, message_urls
 
 CONCURRENCY = 64
@@ -60,7 +60,8 @@ class SendGrid:
                 continue
             answered = self._request(messages, body)
             results += answered
-            held = any(result.action in HALTING or result.kind == Kind.THROTTLED for result in answered)
+            kinds = {result.kind for result in answered}
+            held = any(VERDICTS[kind].action in HALTING or kind == Kind.THROTTLED for kind in kinds)
         return results
 
     def lookup(self, doubts: Sequence[Doubt], bound: Container[str]) -> list[Lookup]:

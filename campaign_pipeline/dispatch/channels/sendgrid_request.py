@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import SecretStr
 from sendgrid import SendGridAPIClient
 
+from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.dispatch.channels.base import Batch, Message
 from campaign_pipeline.messages.batches import SUBSTITUTION_LIMIT
 from campaign_pipeline.messages.links import list_unsubscribe_headers
@@ -33,7 +34,12 @@ Unsubscribe = Callable[[str, Sequence[str]], Sequence[str]]
 
 
 def request_headers(key: SecretStr) -> dict[str, str]:
-    """As the SDK sets them, with its credentials."""
+    """As the SDK sets them, with its credentials. InvalidInput for a key that cannot stand in a header."""
+    if not key.get_secret_value().isprintable():  # said now, not when messages are claimed
+        raise InvalidInput(
+            "CAMPAIGN_SENDGRID_API_KEY holds a line break or another control character",
+            "Set it to the key alone; files of secrets often end in a line break.",
+        )
     return SendGridAPIClient(key.get_secret_value()).client.request_headers | {"Content-Type": "application/json"}
 
 

@@ -9,8 +9,9 @@ import orjson
 import pytest
 from jinja2 import Environment
 from jsonschema import Draft202012Validator
+from pydantic import SecretStr
 
-from campaign_pipeline.core.errors import Refused
+from campaign_pipeline.core.errors import InvalidInput, Refused
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.core.words import Channel, Outcome
 from campaign_pipeline.dispatch.channels import open_channel
@@ -257,6 +258,13 @@ def test_the_request_is_authorised_and_goes_to_the_base_url(
     assert (seen.method, seen.path) == ("POST", "/v3/mail/send")
     assert seen.headers["Authorization"] == f"Bearer {to_wire.sendgrid_api_key.get_secret_value()}"
     assert len(orjson.loads(seen.body)["personalizations"]) == 2
+
+
+def test_a_key_with_a_line_break_is_refused_before_anything_is_claimed(settings: Settings) -> None:
+    from_a_file = settings.model_copy(update={"sendgrid_api_key": SecretStr("SG.secret\n")})
+    with pytest.raises(InvalidInput, match="CAMPAIGN_SENDGRID_API_KEY holds a line break") as refused:
+        open_channel(Channel.EMAIL, from_a_file)
+    assert "SG.secret" not in str(refused.value)
 
 
 def test_no_proxy_stands_between_us_and_this_machine(
