@@ -6,9 +6,7 @@ a 302 as a GET, has no timeout, keeps one-off headers).
 """
 
 from collections.abc import Container, Mapping, Sequence
-from typing import Any, Self
-
-import orjson
+from typing import Self
 
 from campaign_pipeline.core.clock import Clock
 from campaign_pipeline.core.settings import Settings
@@ -67,8 +65,8 @@ class SendGrid:
     def lookup(self, doubts: Sequence[Doubt], bound: Container[str]) -> list[Lookup]:
         return [Lookup(doubt.message.message_no, doubt.batch.attempt, Finding.INCONCLUSIVE) for doubt in doubts]
 
-    def _request(self, messages: Sequence[Message], body: dict[str, Any]) -> list[Result]:
-        post = self._transport.request("POST", MAIL_SEND, headers=self._headers, body=orjson.dumps(body))
+    def _request(self, messages: Sequence[Message], body: bytes) -> list[Result]:
+        post = self._transport.request("POST", MAIL_SEND, headers=self._headers, body=body)
         try:
             answer = self._transport.run(post)
         except NotConnected:

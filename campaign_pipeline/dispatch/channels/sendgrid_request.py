@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
+import orjson
+from orjson import Fragment
 from pydantic import SecretStr
 from sendgrid import SendGridAPIClient
 
@@ -45,9 +47,8 @@ def request_headers(key: SecretStr) -> dict[str, str]:
 
 def request_bodies(
     batch: Batch, sender: dict[str, str], unsubscribe: Unsubscribe, *, tracks_clicks: bool = True
-) -> Iterator[tuple[Sequence[Message], dict[str, Any]]]:
-    """(messages, body) of each request of the batch: one, and one for each message that is too long for tags.
-
+) -> Iterator[tuple[Sequence[Message], bytes]]:
+    """(messages, JSON) of each request of the batch: one, and one for each message that is too long for tags.
     `tracks_clicks`: SendGrid does with links what its account is set to; otherwise it leaves them alone.
     """
     tracking = TRACKING if tracks_clicks else TRACKING | NO_CLICKS
@@ -58,8 +59,8 @@ def request_bodies(
     room = SUBSTITUTION_LIMIT - sum(map(len, tags))
     shared = {"run_id": batch.run_id, "attempt": str(batch.attempt)}
     tagged: list[Message] = []
-    personalizations: list[dict[str, Any]] = []
-    alone: list[tuple[Message, dict[str, Any]]] = []
+    people: list[Fragment] = []  # JSON already: thousands of small objects would set off the garbage collector
+    alone: list[tuple[Message, Fragment]] = []
     for message, url in zip(batch.messages, urls, strict=True):
         person = {
             "to": [{"email": message.address}],
@@ -67,15 +68,15 @@ def request_bodies(
             "custom_args": {**shared, "message_id": message.message_id},
         }
         if not _fits(message.fragments, room):
-            alone.append((message, person))
+            alone.append((message, Fragment(orjson.dumps(person))))
             continue
         if tags:
             person["substitutions"] = dict(zip(tags, message.fragments, strict=True))
         tagged.append(message)
-        personalizations.append(person)
+        people.append(Fragment(orjson.dumps(person)))
     if tagged:
         texts = {part: cut.assemble(by_part[part]) for part, cut in batch.skeleton.parts}
-        yield tagged, _body(batch, sender, texts, personalizations, tracking)
+        yield tagged, _body(batch, sender, texts, people, tracking)
     for message, person in alone:
         yield [message], _body(batch, sender, batch.texts(message), [person], tracking)
 
@@ -84,17 +85,18 @@ def _body(
     batch: Batch,
     sender: dict[str, str],
     texts: dict[str, str],
-    personalizations: list[dict[str, Any]],
+    people: list[Fragment],
     tracking: dict[str, Any],
-) -> dict[str, Any]:
-    return {
-        "personalizations": personalizations,
+) -> bytes:
+    body = {
+        "personalizations": people,
         "from": sender,
         "subject": texts["subject"],
         "content": [{"type": mime, "value": texts[part]} for part, mime in CONTENT_TYPES.items() if part in texts],
         "categories": [batch.campaign, f"variant:{batch.variant}"],
         "tracking_settings": tracking,
     }
+    return orjson.dumps(body)
 
 
 def _fits(fragments: Sequence[str], room: int) -> bool:
