@@ -4,7 +4,7 @@ Written out because the SDK takes longer to prepare a request than the request t
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import quote_plus, urlencode
 
 from aiohttp import encode_basic_auth
@@ -35,10 +35,13 @@ def create_forms(batch: Batch, sender: str, callback: str) -> Callable[[Message,
     def form(message: Message, recipient: str) -> bytes:
         variables, said = content(batch.texts(message))
         told = f"{begin}{quote_plus(quote_plus(message.message_id))}{end}"  # its query is quoted within it
-        fields = (urlencode({"To": recipient}), told, urlencode(variables), origin, urlencode(said))
-        return "&".join(filter(None, fields)).encode()
+        return "&".join((f"To={quote_plus(recipient)}", told, *_quoted(variables), origin, *_quoted(said))).encode()
 
     return form
+
+
+def _quoted(fields: dict[str, str]) -> Iterator[str]:
+    return (f"{name}={quote_plus(value)}" for name, value in fields.items())
 
 
 def content(texts: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
