@@ -4,16 +4,24 @@ import argparse
 import json
 import multiprocessing
 import os
+import ssl
 import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -100,11 +108,15 @@ def installation(**changes: Any) -> Generator[Installation]:
 
 
 @contextmanager
-def sandbox(settings: Settings) -> Generator[Settings]:
-    """A sandbox in another process, in accept-only mode: the settings with its URL."""
+def sandbox(settings: Settings, certificate: Path | None = None) -> Generator[Settings]:
+    """A sandbox in another process, in accept-only mode: the settings with its URL.
+
+    It hashes no bodies: rendering what each recipient reads is a check of ours, no work of a provider's. With a
+    `certificate` (and its key, in one file) it speaks TLS.
+    """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    server = context.Process(target=_serve, args=(settings.data_dir, theirs), daemon=True)
+    server = context.Process(target=_serve, args=(settings.data_dir, theirs, certificate), daemon=True)
     server.start()
     theirs.close()
     try:
@@ -117,9 +129,41 @@ def sandbox(settings: Settings) -> Generator[Settings]:
         server.join(START_SECONDS)
 
 
-def _serve(data_dir: Path, ready: Connection) -> None:
+def _serve(data_dir: Path, ready: Connection, certificate: Path | None) -> None:
     from campaign_pipeline.sandbox.config import SandboxConfig
     from campaign_pipeline.sandbox.server import serve
 
+    tls = None
+    if certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(certificate)
     settings = Settings(_env_file=None, data_dir=data_dir)  # pyright: ignore[reportCallIssue]
-    serve(SandboxConfig.from_settings(settings, port=0, events_url="", accept_only=True), ready.send)
+    config = SandboxConfig.from_settings(settings, port=0, events_url="", accept_only=True, hash_bodies=False)
+    serve(config, ready.send, tls)
+
+
+@contextmanager
+def trusted_certificate(folder: Path) -> Generator[Path]:
+    """A certificate of 127.0.0.1 that signs itself, with its key; this process trusts it meanwhile."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bench")])
+    signed = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "certificate.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(signed.public_bytes(Encoding.PEM) + private)
+    names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(file)))
+    try:
+        yield file
+    finally:
+        for name in names:
+            os.environ.pop(name)
+        os.environ.update({name: value for name, value in before.items() if value})

@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     twilio_auth_token: SecretStr = Field(SANDBOX_SECRET, description="Twilio auth token; also verifies its webhooks.")
     twilio_from: str = Field("+15005550006", description="Sender of SMS: an E.164 number.")
     whatsapp_from: str = Field("+15005550007", description="Sender of WhatsApp messages: an E.164 number.")
-    twilio_concurrency: int = Field(8, ge=1, le=64, description="Twilio requests under way at once in a worker.")
+    twilio_concurrency: int = Field(32, ge=1, le=256, description="Twilio requests under way at once in a worker.")
     twilio_batch_size: int = Field(
         50,
         ge=1,
@@ -86,7 +86,9 @@ class Settings(BaseSettings):
     )
     email_from: str = Field("news@example.com", description="Sender address of e-mails.")
     email_from_name: str = Field("Example Shop", description="Sender name of e-mails.")
-    request_timeout_seconds: float = Field(15.0, gt=0, description="Bound on every request to a provider.")
+    request_timeout_seconds: float = Field(
+        15.0, gt=0, description="Bound on connecting to a provider, and on each wait for it; twice that on a request."
+    )
 
     public_url: str = Field(
         "http://127.0.0.1:8991",

@@ -1,7 +1,7 @@
 """The batch file of a run, as the worker needs it: an index of what there is, and the messages of some batches."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,9 @@ from campaign_pipeline.dispatch.channels.base import Batch, Message
 from campaign_pipeline.messages.skeletons import Arm, MessageSkeleton, read_skeletons
 
 INDEX = ("message_no", "batch_no", "message_id", "contact_id", "send_at", "channel", "step")
+
+SHARED = ("variant", "locale", "step", "pace", "window")
+"""Columns in which the messages of a batch are alike."""
 
 EARLIER = {"channel": pl.lit(None, pl.String), "step": pl.lit(0, pl.Int16), "pace": pl.lit(""), "window": pl.lit("")}
 """What stands for columns that files of an earlier version of the product lack; no channel: that of the campaign."""
@@ -50,21 +53,23 @@ class BatchFile:
             raise NotFound(f"the messages of {self.run_id} are not in the lake", "Materialise messages first.")
         return path
 
-    def load(self, batches: Collection[int]) -> pl.DataFrame:
-        """The whole rows of these batches."""
+    def load(self, batches: Collection[int]) -> dict[int, pl.DataFrame]:
+        """The whole rows of these batches, by batch."""
         lowest, highest = min(batches), max(batches)
         between = pl.col("batch_no").is_between(lowest, highest)  # row groups outside are not read
-        return self._scan().filter(between).collect()
+        rows = self._scan().filter(between).collect()
+        parts = pl.col("sms_parts").fill_null(1) if "sms_parts" in rows.columns else pl.lit(1)
+        by_batch = rows.with_columns(parts=parts).partition_by("batch_no", as_dict=True)
+        return {batch_no: part for (batch_no,), part in by_batch.items()}
 
-    def batch(self, rows: pl.DataFrame, batch_no: int, attempt: int, messages: Collection[int]) -> Batch:
-        """The batch out of loaded `rows`, with only the given messages."""
-        of_batch = rows.filter(pl.col("batch_no") == batch_no)
-        chosen = of_batch.filter(pl.col("message_no").is_in(list(messages)))
-        shared = chosen.select("variant", "locale", "step", "pace", "window").unique().rows()
-        if len(shared) != 1:
-            raise Inconsistent(f"{self.run_id}: batch {batch_no} holds {len(shared)} variants and languages, not one")
-        variant, locale, step, pace, window = shared[0]
-        columns = chosen.with_columns(parts=pl.col("sms_parts").fill_null(1) if "sms_parts" in rows.columns else 1)
+    def batch(self, rows: Mapping[int, pl.DataFrame], batch_no: int, attempt: int, messages: Collection[int]) -> Batch:
+        """The batch out of loaded `rows`, with only the given messages of it."""
+        of_batch = rows[batch_no]
+        whole = of_batch.height == len(messages)
+        chosen = of_batch if whole else of_batch.filter(pl.col("message_no").is_in(list(messages)))
+        if different := [name for name in SHARED if chosen[name].n_unique() != 1]:
+            raise Inconsistent(f"{self.run_id}: the messages of batch {batch_no} differ by {' and '.join(different)}")
+        variant, locale, step, pace, window = chosen.select(SHARED).row(0)
         return Batch(
             run_id=self.run_id,
             campaign=parse_run_id(self.run_id)[0],
@@ -72,11 +77,11 @@ class BatchFile:
             batch_no=batch_no,
             attempt=attempt,
             skeleton=self.skeletons[variant, locale],
-            messages=tuple(Message(*row) for row in columns.select(Message._fields).iter_rows()),
+            messages=tuple(map(Message, *(chosen[column].to_list() for column in Message._fields))),
             step=step,
             pace=pace,
             window=window,
-            whole=chosen.height == of_batch.height,
+            whole=whole,
         )
 
     @cached_property

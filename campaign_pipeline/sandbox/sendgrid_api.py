@@ -13,7 +13,7 @@ from campaign_pipeline.sandbox.answers import Answer, json_answer, sendgrid_erro
 from campaign_pipeline.sandbox.behaviour import Behaviour, Step, email_story
 from campaign_pipeline.sandbox.callbacks import Callbacks
 from campaign_pipeline.sandbox.ground_truth import GroundTruth, Send, address_hash, as_attempt, line, text_hash
-from campaign_pipeline.sandbox.sendgrid_mails import Mail, MailRequest
+from campaign_pipeline.sandbox.sendgrid_mails import Mail, MailRequest, Personalization, custom_args
 from campaign_pipeline.sandbox.sendgrid_render import Renderer
 from campaign_pipeline.sandbox.sendgrid_validation import RECIPIENTS, Invalid, check_mail
 
@@ -70,10 +70,11 @@ class SendGridApi:
         if mail.get("mail_settings", {}).get("sandbox_mode", {}).get("enable"):
             return Answer(200)
         request = _request(mail, now)
-        mails = _mails(request, mail["personalizations"])
+        recipients = _recipients(mail["personalizations"])
         if self._accept_only:
-            self._record(mails)
+            self._record((request, *recipient) for recipient in recipients)
         else:
+            mails = [Mail(request, *recipient, number) for number, recipient in enumerate(recipients)]
             self._waiting.extend(mails)
             for item in mails:
                 self.mails[item.sg_message_id] = item
@@ -99,26 +100,27 @@ class SendGridApi:
                 due.append(mail)
         self._waiting = held
         if due:
-            self._record(due)
+            self._record((mail.request, mail.person, mail.email) for mail in due)
+            for mail in due:
+                mail.sent_at = now
             self._callbacks.submit(lambda: self._simulate(due))
 
-    def _record(self, mails: Iterable[Mail]) -> None:
-        moment = self._clock()
-        at, now = moment.isoformat(), moment.timestamp()
+    def _record(self, recipients: Iterable[tuple[MailRequest, Personalization, str]]) -> None:
+        """One line for each (request, personalization, address) in the ground truth."""
+        at, hashes = self._clock().isoformat(), self._hash_bodies
         lines: list[bytes] = []
-        for mail in mails:
-            mail.sent_at = now
-            args = mail.custom_args
+        for request, person, email in recipients:
+            args = custom_args(request, person)
             send = Send(
                 at=at,
                 provider="sendgrid",
-                channel=Channel.EMAIL,
+                channel=Channel.EMAIL.value,
                 message_id=args.get("message_id"),
                 run_id=args.get("run_id"),
                 attempt=as_attempt(args.get("attempt")),
-                sid=mail.request.message_id,
-                to_hash=address_hash(mail.email),
-                body_hash=text_hash(mail.request.renderer.whole(mail.person)) if self._hash_bodies else None,
+                sid=request.message_id,
+                to_hash=address_hash(email),
+                body_hash=text_hash(request.renderer.whole(person)) if hashes else None,
             )
             lines.append(line(send))
         self._truth.append(b"".join(lines))
@@ -231,11 +233,11 @@ def _request(mail: Mapping[str, Any], now: float) -> MailRequest:
     )
 
 
-def _mails(request: MailRequest, people: list[dict[str, Any]]) -> list[Mail]:
-    recipients = (
+def _recipients(people: list[dict[str, Any]]) -> Iterable[tuple[Personalization, str]]:
+    """Who gets an e-mail of their own: each address of to, cc and bcc."""
+    return (
         (person, recipient["email"]) for person in people for kind in RECIPIENTS for recipient in person.get(kind, ())
     )
-    return [Mail(request, person, email, number) for number, (person, email) in enumerate(recipients)]
 
 
 def _send_at(mail: Mail) -> float:

@@ -40,6 +40,9 @@ DETAILS: dict[tuple[str, str], dict[str, Any]] = {
 }
 WITH_SMTP_ID = frozenset({"processed", "dropped", "delivered", "deferred", "bounce"})
 
+Personalization = Mapping[str, Any]
+"""What of a request is one recipient's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class MailRequest:
@@ -57,12 +60,18 @@ class MailRequest:
     tracks_clicks: bool  # off: the links stay as they are, and SendGrid hears of no click
 
 
+def custom_args(request: MailRequest, person: Personalization) -> Mapping[str, str]:
+    """The request's, and over them the recipient's own."""
+    own = person.get("custom_args") or {}
+    return {**request.custom_args, **own} if request.custom_args else own
+
+
 @dataclass(slots=True)
 class Mail:
     """One e-mail to one recipient."""
 
     request: MailRequest
-    person: Mapping[str, Any]  # its personalization
+    person: Personalization
     email: str
     number: int  # within the request
     sent_at: float = 0.0
@@ -74,8 +83,7 @@ class Mail:
 
     @property
     def custom_args(self) -> Mapping[str, str]:
-        own = self.person.get("custom_args") or {}
-        return {**self.request.custom_args, **own} if self.request.custom_args else own
+        return custom_args(self.request, self.person)
 
     @property
     def key(self) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -9,7 +10,6 @@ import orjson
 from campaign_pipeline.sandbox.answers import Answer, sendgrid_error
 
 ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"\\]+@[^\s@<>()\[\],;:\"\\]+\.[^\s@<>()\[\],;:\"\\]+")
-TEXT = {str}
 RECIPIENTS = ("to", "cc", "bcc")
 MAX_PERSONALIZATIONS = 1000
 MAX_BYTES = 10_000  # of one personalization's substitutions, and of its custom_args
@@ -148,11 +148,16 @@ def _check_categories(categories: Any) -> None:
 def _check_headers(headers: Any, at: str) -> None:
     if headers is None:
         return
-    if not _is_text_map(headers):
+    if _letters(headers) is None:
         raise Invalid("Headers must be an object of strings.", at)
-    reserved = RESERVED_HEADERS.intersection(map(str.lower, headers))
+    reserved = _reserved(tuple(headers))
     if reserved:
         raise Invalid(f"Headers cannot contain any of the following reserved headers: {min(reserved)}", at)
+
+
+@lru_cache(maxsize=64)  # recipients have the same headers, with other values
+def _reserved(names: tuple[str, ...]) -> frozenset[str]:
+    return RESERVED_HEADERS.intersection(map(str.lower, names))
 
 
 def _check_send_at(send_at: Any, at: str, now: float) -> None:
@@ -165,11 +170,11 @@ def _check_send_at(send_at: Any, at: str, now: float) -> None:
 
 
 def _check_substitutions(values: Any, at: str) -> None:
-    if not _is_text_map(values):
+    letters = _letters(values)
+    if letters is None:
         raise Invalid("The substitutions must be an object of strings.", at)
     if "" in values:
         raise Invalid("A substitution tag cannot be empty.", at)
-    letters = sum(map(len, values)) + sum(map(len, values.values()))
     if letters * 4 > MAX_BYTES:  # no letter takes more than four bytes, so most need no exact count
         exact = sum(len(text.encode()) for item in values.items() for text in item)
         if exact > MAX_BYTES:
@@ -177,12 +182,17 @@ def _check_substitutions(values: Any, at: str) -> None:
 
 
 def _check_size(custom_args: Any, at: str) -> None:
-    if not _is_text_map(custom_args):
+    letters = _letters(custom_args)
+    if letters is None:
         raise Invalid("The custom_args must be an object of strings.", at)
-    if len(orjson.dumps(custom_args)) > MAX_BYTES:
+    most = 6 * (letters + len(custom_args)) + 2  # no letter takes more than six bytes in JSON
+    if most > MAX_BYTES and len(orjson.dumps(custom_args)) > MAX_BYTES:
         raise Invalid(f"The custom_args cannot exceed {MAX_BYTES} bytes.", at)
 
 
-def _is_text_map(value: Any) -> bool:
-    """Whether it is an object of strings (JSON knows no subclasses of str)."""
-    return isinstance(value, dict) and set(map(type, value.values())) <= TEXT
+def _letters(value: Any) -> int | None:
+    """The letters of an object of strings, names included; None if it is anything else."""
+    try:
+        return len("".join(value)) + len("".join(value.values()))
+    except (AttributeError, TypeError):
+        return None

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import ssl
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -23,7 +24,9 @@ SHUTDOWN_SECONDS = 1.0  # for requests under way
 log = logging.getLogger(__name__)
 
 
-def serve(config: SandboxConfig, on_ready: Callable[[str], None] | None = None) -> None:
+def serve(
+    config: SandboxConfig, on_ready: Callable[[str], None] | None = None, tls: ssl.SSLContext | None = None
+) -> None:
     """Run until SIGINT or SIGTERM; `on_ready` gets the base URL. InvalidInput if the port is taken."""
 
     async def run() -> None:
@@ -31,23 +34,25 @@ def serve(config: SandboxConfig, on_ready: Callable[[str], None] | None = None) 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await _run(config, stop, on_ready or (lambda url: log.info("the sandbox listens on %s", url)))
+        await _run(config, stop, on_ready or (lambda url: log.info("the sandbox listens on %s", url)), tls)
 
     asyncio.run(run())
 
 
-async def _run(config: SandboxConfig, stop: asyncio.Event, on_ready: Callable[[str], None]) -> None:
+async def _run(
+    config: SandboxConfig, stop: asyncio.Event, on_ready: Callable[[str], None], tls: ssl.SSLContext | None = None
+) -> None:
     runner = web.AppRunner(build_app(config), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, config.host, config.port, backlog=1024).start()
+            await web.TCPSite(runner, config.host, config.port, backlog=1024, ssl_context=tls).start()
         except OSError as error:
             raise InvalidInput(
                 f"the sandbox cannot listen on {config.host}:{config.port}: {error.strerror}", "Choose another port."
             ) from None
         host = f"[{config.host}]" if ":" in config.host else config.host
-        on_ready(f"http://{host}:{runner.addresses[0][1]}")
+        on_ready(f"{'https' if tls else 'http'}://{host}:{runner.addresses[0][1]}")
         await stop.wait()
     finally:
         await runner.cleanup()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -83,7 +84,12 @@ class Message:
 
 
 def rfc_2822(moment: datetime | None) -> str | None:
-    return None if moment is None else format_datetime(moment)
+    return None if moment is None else _to_the_second(moment.replace(microsecond=0))
+
+
+@lru_cache(maxsize=16)
+def _to_the_second(moment: datetime) -> str:
+    return format_datetime(moment)
 
 
 class MessageStore:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from urllib.parse import parse_qsl, urlsplit
 
 import orjson
+from yarl import URL
 
 from campaign_pipeline.sandbox.answers import Answer, twilio_error
 from campaign_pipeline.sandbox.twilio_messages import WHATSAPP
@@ -59,9 +59,9 @@ class NewMessage:
 
 def read_request(raw: bytes, now: datetime) -> NewMessage:
     """The form of POST Messages.json; Refusal if Twilio would not take it."""
-    pairs = parse_qsl(raw.decode("utf-8", "replace"), keep_blank_values=True)
-    form = dict(pairs)
-    media = sum(name == "MediaUrl" for name, _ in pairs)
+    fields = URL.build(query_string=raw.decode("utf-8", "replace"), encoded=True).query  # quicker than parse_qsl
+    form = dict(fields.items())
+    media = len(fields.getall("MediaUrl", ()))
     to = _recipient(form.get("To", ""))
     sender, service = _sender(form, to)
     body, content_sid = form.get("Body", ""), form.get("ContentSid", "")
@@ -160,10 +160,10 @@ def _query(callback: str) -> dict[str, str]:
     if not callback:
         return {}
     try:
-        parts = urlsplit(callback)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname)
+        url = URL(callback, encoded=True)
+        valid = url.scheme in ("http", "https") and bool(url.host)
     except ValueError:
-        valid, parts = False, urlsplit("")
+        valid, url = False, URL()
     if not valid:
         raise Refusal(21609, "The StatusCallback URL is not a valid URL.")
-    return dict(parse_qsl(parts.query))
+    return {name: value for name, value in url.query.items() if value}

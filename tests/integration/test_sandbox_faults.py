@@ -3,6 +3,7 @@
 import http.client
 import time
 from collections.abc import Iterator
+from itertools import count
 from urllib.error import URLError
 
 import pytest
@@ -18,6 +19,7 @@ from campaign_pipeline.sandbox.server import SandboxServer
 from tests.integration.sandbox_clients import FROM, mail, sendgrid, twilio
 
 K = FaultKind
+NUMBERS = count()
 
 
 @pytest.fixture
@@ -31,7 +33,8 @@ def send_mail(sandbox: SandboxServer) -> int:
 
 
 def send_text(sandbox: SandboxServer, timeout: float = 5) -> str:
-    message = twilio(sandbox.url, timeout=timeout).messages.create(to="+12025550101", from_=FROM, body="Hi")
+    to = f"+12025550{next(NUMBERS):03d}"  # each text to somebody else: some people answer STOP
+    message = twilio(sandbox.url, timeout=timeout).messages.create(to=to, from_=FROM, body="Hi")
     return str(message.sid)
 
 

@@ -1,83 +1,64 @@
 """Telling "it never left" from "it may have arrived": the one question that decides whether a resend is safe.
 
 Only a connection that was never made proves that nothing was processed. An error while the request is
-written, or while the answer is awaited or read, proves nothing.
+written, or while the answer is awaited or read, proves nothing; nor does a kept connection that turns out to be
+closed: the provider may have closed it after it read the request.
 """
 
-import http.client
-import ssl
-import urllib.request
-from typing import Any
-from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-import requests
-import urllib3.exceptions
+from aiohttp import (
+    ClientConnectorError,
+    ClientHttpProxyError,
+    ConnectionTimeoutError,
+    InvalidURL,
+    NonHttpUrlClientError,
+)
 
+from campaign_pipeline.core.errors import InvalidInput
+from campaign_pipeline.core.settings import is_loopback
 
-class NotConnected(OSError):
-    """No connection was made: name not found, refused, unreachable, connect timeout, certificate not trusted."""
-
-
-class _Connection(http.client.HTTPConnection):
-    def connect(self) -> None:
-        try:
-            super().connect()
-        except OSError as error:  # ssl.SSLError and socket.gaierror among them: the request was not written yet
-            raise NotConnected(*error.args) from error
-
-
-class _TlsConnection(http.client.HTTPSConnection):
-    def connect(self) -> None:
-        try:
-            super().connect()
-        except OSError as error:
-            raise NotConnected(*error.args) from error
+_NEVER_CONNECTED = (
+    ClientConnectorError,  # name not found, refused, unreachable, TLS not agreed upon, certificate not trusted
+    ConnectionTimeoutError,
+    ClientHttpProxyError,  # the proxy opened no tunnel
+    InvalidURL,
+    NonHttpUrlClientError,
+)
 
 
-class _HttpHandler(urllib.request.HTTPHandler):
-    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Connection, req)
+class NotConnected(Exception):
+    """No connection was made: nothing of the request left."""
 
 
-class _HttpsHandler(urllib.request.HTTPSHandler):
-    def __init__(self, context: ssl.SSLContext) -> None:
-        super().__init__(context=context)
-        self._shared = context
-
-    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_TlsConnection, req, context=self._shared)
-
-
-def build_opener(proxies: bool) -> urllib.request.OpenerDirector:
-    """An opener that follows no redirect, marks connection failures as NotConnected, and keeps one TLS context."""
-    opener = urllib.request.OpenerDirector()
-    handlers: list[urllib.request.BaseHandler] = [
-        urllib.request.ProxyHandler() if proxies else urllib.request.ProxyHandler({}),
-        _HttpHandler(),
-        _HttpsHandler(ssl.create_default_context()),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.HTTPDefaultErrorHandler(),
-    ]
-    for handler in handlers:
-        opener.add_handler(handler)
-    return opener
+class NoAnswer(Exception):
+    """The request may have arrived, but no whole answer came."""
 
 
 def never_connected(error: BaseException) -> bool:
-    """Whether `error`, raised by urllib or requests, proves that no connection was made."""
-    if isinstance(error, NotConnected | requests.exceptions.ConnectTimeout):
-        return True
-    if isinstance(error, URLError):
-        return isinstance(error.reason, NotConnected)
-    if isinstance(error, requests.exceptions.ConnectionError):
-        cause: Any = error.args[0] if error.args else None
-        reason: Any = getattr(cause, "reason", None)
-        if isinstance(reason, urllib3.exceptions.SSLError):
-            reason = reason.args[0] if reason.args else None
-        return isinstance(
-            reason,
-            urllib3.exceptions.NewConnectionError
-            | urllib3.exceptions.ConnectTimeoutError
-            | ssl.SSLCertVerificationError,
+    """Whether `error`, raised by aiohttp for one request, proves that no connection was made for it."""
+    return isinstance(error, _NEVER_CONNECTED)
+
+
+def proxy_to(url: str) -> str | None:
+    """The proxy that the environment (HTTPS_PROXY, ALL_PROXY, NO_PROXY) names for `url`; none to this machine.
+
+    InvalidInput for a proxy that does not speak HTTP.
+    """
+    target = urlsplit(url)
+    host = target.hostname or ""
+    if is_loopback(host) or proxy_bypass(target.netloc):
+        return None
+    known = getproxies()
+    proxy = known.get(target.scheme) or known.get("all")
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    scheme = urlsplit(proxy).scheme
+    if scheme not in ("http", "https"):
+        raise InvalidInput(
+            f"the environment names a {scheme} proxy for {host}, which requests cannot go through",
+            "Name an HTTP proxy in HTTPS_PROXY, or list the host in NO_PROXY.",
         )
-    return False
+    return proxy

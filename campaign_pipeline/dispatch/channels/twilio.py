@@ -1,29 +1,26 @@
-"""SMS and WhatsApp through Twilio: one request a message, a bounded number of them at once, through the `twilio` SDK.
+"""SMS and WhatsApp through Twilio: one request a message, a bounded number of them at once.
 
-Each thread has a client and an HTTP session of its own. The StatusCallback URL carries run, message and attempt,
-so that a callback proves an attempt whose answer was lost.
+Requests, errors and lookups are the `twilio` SDK's, on our transport. Of its own HTTP clients none is used, and why:
+the synchronous one has no timeout and makes one request at a time; the asynchronous one ignores its timeout and, asked
+to try again, repeats a request that a 500 answered.
 """
 
-import json
-import threading
-from collections.abc import Callable, Container, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
+from collections.abc import AsyncIterator, Container, Sequence
 from datetime import timedelta
-from itertools import repeat
 from typing import Any, Self
-from urllib.parse import urlencode
 
-import requests
 from twilio.base.exceptions import TwilioException
-from twilio.rest import Client
 
 from campaign_pipeline.core.clock import as_utc
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.core.words import Channel
-from campaign_pipeline.dispatch.channels.base import Batch, Capabilities, Doubt, Finding, Lookup, Message, Result
-from campaign_pipeline.dispatch.channels.connection import never_connected
-from campaign_pipeline.dispatch.channels.twilio_codes import kind_of
-from campaign_pipeline.dispatch.channels.twilio_http import BaseUrlHttpClient
+from campaign_pipeline.dispatch.channels.base import Batch, Capabilities, Doubt, Finding, Lookup, Result
+from campaign_pipeline.dispatch.channels.connection import NoAnswer, NotConnected
+from campaign_pipeline.dispatch.channels.transport import Transport
+from campaign_pipeline.dispatch.channels.twilio_answer import result_of
+from campaign_pipeline.dispatch.channels.twilio_request import create_forms, create_headers, create_path
+from campaign_pipeline.dispatch.channels.twilio_sdk import sdk_client
 from campaign_pipeline.dispatch.outcomes import HALTING, Kind
 
 LOOKUP_LIMIT = 1000
@@ -33,7 +30,7 @@ CLOCK_SLACK = timedelta(minutes=2)
 """How far the provider's clock may be behind ours."""
 
 _UNREADABLE = (ValueError, TypeError, AttributeError)
-"""What the SDK raises for a 2xx whose body is not a message."""
+"""What the SDK raises for a page that does not list messages."""
 
 
 class Twilio:
@@ -42,119 +39,93 @@ class Twilio:
     def __init__(self, name: Channel, settings: Settings) -> None:
         self.name = name
         self.capabilities = Capabilities(max_batch=1000, lookup=True, read_receipts=name == Channel.WHATSAPP)
-        self._base_url = settings.provider_url(settings.twilio_base_url)
-        self._timeout = settings.request_timeout_seconds
-        self._account, self._token = settings.twilio_account_sid, settings.twilio_auth_token
         self._callback = f"{settings.public_url.rstrip('/')}/webhooks/twilio/status"
         self._prefix = "whatsapp:" if name == Channel.WHATSAPP else ""
         self._from = self._prefix + (settings.whatsapp_from if name == Channel.WHATSAPP else settings.twilio_from)
-        self._local = threading.local()
-        self._pool = ThreadPoolExecutor(settings.twilio_concurrency, thread_name_prefix=f"twilio-{name}")
+        self._transport = Transport(
+            settings.provider_url(settings.twilio_base_url),
+            timeout=settings.request_timeout_seconds,
+            concurrency=settings.twilio_concurrency,
+        )
+        self._client = sdk_client(settings.twilio_account_sid, settings.twilio_auth_token, self._transport)
+        self._path, self._headers = create_path(self._client), create_headers(self._client)
 
     def __enter__(self) -> Self:
+        self._transport.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._transport.__exit__(*error)
 
     def send(self, batch: Batch) -> list[Result]:
-        hold = threading.Event()  # set by an answer that is no better for the next message
-
-        def send_one(message: Message) -> Result:
-            if hold.is_set():
-                return Result(message.message_no, Kind.HELD_BACK, "held_back")
-            result = self._create(batch, message)
-            if result.action in HALTING or result.kind in (Kind.THROTTLED, Kind.NOT_CONNECTED):
-                hold.set()
-            return result
-
-        return list(self._pool.map(send_one, batch.messages))
+        return self._transport.run(self._send(batch))
 
     def lookup(self, doubts: Sequence[Doubt], bound: Container[str]) -> list[Lookup]:
-        return list(self._pool.map(self._look_up, doubts, repeat(bound)))
+        return self._transport.run(self._look_up_all(doubts, bound))
 
-    def _create(self, batch: Batch, message: Message) -> Result:
-        client, transport = self._client()
-        query = {"run_id": batch.run_id, "message_id": message.message_id, "attempt": batch.attempt}
+    async def _send(self, batch: Batch) -> list[Result]:
+        form = create_forms(batch, self._from, self._callback)
+        waiting = iter(batch.messages)
+        results: list[Result] = []
+        held = False  # by an answer that is no better for the next message
+
+        async def send_what_waits() -> None:
+            nonlocal held
+            for message in waiting:
+                async with self._transport.place:
+                    if held:
+                        results.append(Result(message.message_no, Kind.HELD_BACK, "held_back"))
+                        continue
+                    result = await self._create(message.message_no, form(message, self._prefix + message.address))
+                    results.append(result)
+                    held = held or result.action in HALTING or result.kind in (Kind.THROTTLED, Kind.NOT_CONNECTED)
+
+        async with asyncio.TaskGroup() as together:
+            for _ in range(min(self._transport.concurrency, len(batch.messages))):
+                together.create_task(send_what_waits())
+        return sorted(results)
+
+    async def _create(self, message_no: int, form: bytes) -> Result:
         try:
-            created = client.messages.create(
-                to=self._prefix + message.address,
-                from_=self._from,
-                status_callback=f"{self._callback}?{urlencode(query)}",
-                **content(batch.texts(message)),
-            )
-            sid = created.sid
-        except TwilioException as error:
-            kind, code = _classify(error)
-            wait = transport.retry_after if kind == Kind.THROTTLED else 0.0
-            return Result(message.message_no, kind, code, retry_after=wait)
-        except requests.RequestException as error:
-            if never_connected(error):
-                return Result(message.message_no, Kind.NOT_CONNECTED, "not_connected")
-            return Result(message.message_no, Kind.NO_ANSWER, "no_answer")
-        except _UNREADABLE:
-            return Result(message.message_no, Kind.NO_ANSWER, "unreadable")
-        if not sid:
-            return Result(message.message_no, Kind.NO_ANSWER, "unreadable")
-        return Result(message.message_no, Kind.ACCEPTED, "", sid)
+            answer = await self._transport.request("POST", self._path, headers=self._headers, body=form)
+        except NotConnected:
+            return Result(message_no, Kind.NOT_CONNECTED, "not_connected")
+        except NoAnswer:
+            return Result(message_no, Kind.NO_ANSWER, "no_answer")
+        return result_of(message_no, answer)
 
-    def _look_up(self, doubt: Doubt, bound: Container[str]) -> Lookup:
+    async def _look_up_all(self, doubts: Sequence[Doubt], bound: Container[str]) -> list[Lookup]:
+        return await asyncio.gather(*(self._look_up(doubt, bound) for doubt in doubts))
+
+    async def _look_up(self, doubt: Doubt, bound: Container[str]) -> Lookup:
         """List what went to the address since the attempt; the body must match, the SID must be nobody's."""
-        answer = _answer(doubt)
         body = doubt.batch.texts(doubt.message).get("body")  # absent: Twilio rendered the text, it cannot be compared
+        finding, sid = Finding.INCONCLUSIVE, ""
         try:
-            found = [
-                sent.sid
-                for sent in self._sent_since(doubt)
-                if sent.sid not in bound and (body is None or sent.body == body)
-            ]
-        except (TwilioException, requests.RequestException, OverflowError, *_UNREADABLE):
-            return answer(Finding.INCONCLUSIVE, "")
-        if not found:
-            return answer(Finding.ABSENT, "")
-        return answer(Finding.FOUND, found[0]) if len(found) == 1 else answer(Finding.INCONCLUSIVE, "")
+            async with self._transport.place:
+                found = [
+                    sent.sid
+                    async for sent in self._sent_since(doubt)
+                    if sent.sid not in bound and (body is None or sent.body == body)
+                ]
+        except (TwilioException, NotConnected, NoAnswer, OverflowError, *_UNREADABLE):
+            found = None
+        if found is not None and len(found) < 2:
+            finding, sid = (Finding.FOUND, found[0]) if found else (Finding.ABSENT, "")
+        return Lookup(doubt.message.message_no, doubt.batch.attempt, finding, sid)
 
-    def _sent_since(self, doubt: Doubt) -> Iterator[Any]:
+    async def _sent_since(self, doubt: Doubt) -> AsyncIterator[Any]:
         """Newest first, without a date filter: date_sent is null until a message is sent."""
-        client, _ = self._client()
         since = doubt.claimed_at - CLOCK_SLACK
-        listed = client.messages.stream(
+        listed = await self._client.messages.stream_async(
             to=self._prefix + doubt.message.address, from_=self._from, page_size=100, limit=LOOKUP_LIMIT
         )
-        for number, sent in enumerate(listed, start=1):
+        number = 0
+        async for sent in listed:
+            number += 1
             created = sent.date_created
             if created is None or as_utc(created) < since:
                 return
             if number == LOOKUP_LIMIT:
                 raise OverflowError("the list was cut")
             yield sent
-
-    def _client(self) -> tuple[Client, BaseUrlHttpClient]:
-        """This thread's client."""
-        if not hasattr(self._local, "client"):
-            transport = BaseUrlHttpClient(self._base_url, self._timeout)
-            client = Client(self._account, self._token.get_secret_value(), http_client=transport)
-            self._local.client = client, transport
-        return self._local.client
-
-
-def content(texts: dict[str, str]) -> dict[str, Any]:
-    """The content parameters of a message with these parts: a body, or a content template and its variables."""
-    if "content_sid" not in texts:
-        return {"body": texts["body"]}
-    variables = {part.removeprefix("var:"): text for part, text in texts.items() if part.startswith("var:")}
-    given = {"content_variables": json.dumps(variables, ensure_ascii=False)} if variables else {}
-    return {"content_sid": texts["content_sid"], **given}
-
-
-def _classify(error: TwilioException) -> tuple[Kind, str]:
-    """Some errors are TwilioServiceException, not TwilioRestException: both have a status and a code."""
-    status, code = getattr(error, "status", None), getattr(error, "code", None)
-    if not isinstance(status, int):
-        return Kind.NO_ANSWER, "unreadable"
-    number = int(str(code)) if str(code).isdecimal() else None
-    return kind_of(status, number), str(number) if number and number != status else f"http_{status}"
-
-
-def _answer(doubt: Doubt) -> Callable[[Finding, str], Lookup]:
-    return lambda finding, sid: Lookup(doubt.message.message_no, doubt.batch.attempt, finding, sid)

@@ -9,8 +9,9 @@ import orjson
 import pytest
 from jinja2 import Environment
 from jsonschema import Draft202012Validator
+from pydantic import SecretStr
 
-from campaign_pipeline.core.errors import Refused
+from campaign_pipeline.core.errors import InvalidInput, Refused
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.core.words import Channel, Outcome
 from campaign_pipeline.dispatch.channels import open_channel
@@ -23,6 +24,7 @@ from campaign_pipeline.messages.skeletons import MessageSkeleton
 from campaign_pipeline.sandbox.faults import Fault, FaultKind
 from campaign_pipeline.sandbox.ground_truth import email_hash
 from campaign_pipeline.sandbox.server import SandboxServer
+from tests.integration.dispatch.peers import in_plain, listens, peer
 
 MakeBatch = Callable[..., Batch]
 
@@ -110,7 +112,10 @@ def test_requests_are_valid_by_the_provider_s_specification(
     validator = Draft202012Validator({**schema, "components": spec["components"]})
     sender = {"email": "news@example.com", "name": "Shop"}
     batch = make_batch("email", 3, texts=[["A", "A", "1", "A"], ["B", "B", "x" * 10_000, "B"], ["", "", "", ""]])
-    bodies = [body for _, body in request_bodies(batch, sender, lambda run, message: f"https://x.example/u/{message}")]
+    bodies = [
+        orjson.loads(body)
+        for _, body in request_bodies(batch, sender, lambda _, ids: [f"https://x.example/u/{one}" for one in ids])
+    ]
     assert len(bodies) == 2
     for body in bodies:
         assert list(validator.iter_errors(body)) == []
@@ -128,9 +133,9 @@ def test_requests_are_valid_by_the_provider_s_specification(
 def test_tags_differ_by_part_and_by_request(make_batch: MakeBatch) -> None:
     def tags() -> set[str]:
         ((_, body),) = request_bodies(
-            make_batch("email"), {"email": "a@example.com"}, lambda _r, _m: "https://x.example"
+            make_batch("email"), {"email": "a@example.com"}, lambda _, ids: ["https://x.example" for _ in ids]
         )
-        return set(body["personalizations"][0]["substitutions"])
+        return set(orjson.loads(body)["personalizations"][0]["substitutions"])
 
     first, second = tags(), tags()
     assert len(first) == 4
@@ -176,22 +181,23 @@ def test_a_refused_connection_and_an_unknown_host_are_not_sent(
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert kinds(send(settings, make_batch("email"))) == {Kind.NOT_CONNECTED}
+    by_name = settings.model_copy(update={"sendgrid_base_url": "http://localhost:8990"})
+    assert kinds(send(by_name, make_batch("email"))) == {Kind.NOT_CONNECTED}
 
 
-def test_a_connect_timeout_is_not_sent_and_a_tls_failure_neither(
-    to_wire: Settings, wire: Any, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain_http = wire.url.replace("http://", "https://")  # the handshake fails
-    assert kinds(send(to_wire.model_copy(update={"sendgrid_base_url": plain_http}), make_batch("email"))) == {
-        Kind.NOT_CONNECTED
-    }
+def test_a_connect_timeout_is_not_sent_and_a_tls_failure_neither(settings: Settings, make_batch: MakeBatch) -> None:
+    for script in (listens, in_plain):
+        with peer(script) as server:
+            url = server.url.replace("http:", "https:")  # the handshake does not end, or fails
+            impatient = settings.model_copy(update={"sendgrid_base_url": url, "request_timeout_seconds": 0.3})
+            assert kinds(send(impatient, make_batch("email"))) == {Kind.NOT_CONNECTED}
 
-    def slow(*_args: object, **_kwargs: object) -> None:
-        raise TimeoutError("timed out")
 
-    monkeypatch.setattr(socket, "create_connection", slow)
-    assert kinds(send(to_wire, make_batch("email"))) == {Kind.NOT_CONNECTED}
+def test_a_read_timeout_is_in_doubt(settings: Settings, make_batch: MakeBatch) -> None:
+    with peer(listens) as server:
+        impatient = settings.model_copy(update={"sendgrid_base_url": server.url, "request_timeout_seconds": 0.3})
+        assert kinds(send(impatient, make_batch("email"))) == {Kind.NO_ANSWER}
+        assert len(server.requests) == 1
 
 
 def test_a_dropped_connection_is_in_doubt(to_wire: Settings, wire: Any, make_batch: MakeBatch) -> None:
@@ -253,6 +259,13 @@ def test_the_request_is_authorised_and_goes_to_the_base_url(
     assert (seen.method, seen.path) == ("POST", "/v3/mail/send")
     assert seen.headers["Authorization"] == f"Bearer {to_wire.sendgrid_api_key.get_secret_value()}"
     assert len(orjson.loads(seen.body)["personalizations"]) == 2
+
+
+def test_a_key_with_a_line_break_is_refused_before_anything_is_claimed(settings: Settings) -> None:
+    from_a_file = settings.model_copy(update={"sendgrid_api_key": SecretStr("SG.secret\n")})
+    with pytest.raises(InvalidInput, match="CAMPAIGN_SENDGRID_API_KEY holds a line break") as refused:
+        open_channel(Channel.EMAIL, from_a_file)
+    assert "SG.secret" not in str(refused.value)
 
 
 def test_no_proxy_stands_between_us_and_this_machine(

@@ -2,13 +2,14 @@
 
 import json
 import socket
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
-import requests
 from jsonschema import Draft202012Validator
 
 from campaign_pipeline.core.settings import Settings
@@ -19,6 +20,7 @@ from campaign_pipeline.dispatch.outcomes import Kind
 from campaign_pipeline.sandbox.faults import Fault, FaultKind
 from campaign_pipeline.sandbox.ground_truth import content_hash, text_hash
 from campaign_pipeline.sandbox.server import SandboxServer
+from tests.integration.dispatch.peers import Connection, listens, peer
 
 MakeBatch = Callable[..., Batch]
 CREATED = {"sid": "SM" + "a" * 32, "status": "queued"}
@@ -36,6 +38,11 @@ def look_up(
     doubts = [Doubt(batch, message, at) for message in batch.messages]
     with open_channel(Channel.SMS, settings) as channel:
         return channel.lookup(doubts, bound or set())
+
+
+def created() -> bytes:
+    body = json.dumps(CREATED).encode()
+    return b"HTTP/1.1 201 Created\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
 def form(seen: Any) -> dict[str, str]:
@@ -176,31 +183,73 @@ def test_a_refused_connection_and_an_unknown_host_are_not_sent_and_hold_back_the
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    assert send(one_at_a_time, make_batch("sms", 1))[0].kind == Kind.NOT_CONNECTED
+    by_name = one_at_a_time.model_copy(update={"twilio_base_url": "http://localhost:8990"})
+    assert send(by_name, make_batch("sms", 1))[0].kind == Kind.NOT_CONNECTED
 
 
-def test_a_connect_timeout_is_not_sent_and_a_read_timeout_in_doubt(
-    settings: Settings, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+def test_a_connect_timeout_is_not_sent_and_a_read_timeout_in_doubt(settings: Settings, make_batch: MakeBatch) -> None:
+    with peer(listens) as server:
+        for url, kind in (
+            (server.url.replace("http:", "https:"), Kind.NOT_CONNECTED),  # the handshake does not end
+            (server.url, Kind.NO_ANSWER),
+        ):
+            impatient = settings.model_copy(update={"twilio_base_url": url, "request_timeout_seconds": 0.3})
+            assert send(impatient, make_batch("sms", 1))[0].kind == kind
+        assert len(server.requests) == 1
+
+
+def test_a_lookup_has_a_timeout_too(settings: Settings, make_batch: MakeBatch) -> None:
+    with peer(listens) as server:
+        impatient = settings.model_copy(update={"twilio_base_url": server.url, "request_timeout_seconds": 0.3})
+        assert [one.finding for one in look_up(impatient, make_batch("sms", 3))] == [Finding.INCONCLUSIVE] * 3
+
+
+def test_requests_of_all_threads_are_under_way_together_up_to_the_setting(
+    settings: Settings, make_batch: MakeBatch
 ) -> None:
-    for error, kind in ((requests.ConnectTimeout, Kind.NOT_CONNECTED), (requests.ReadTimeout, Kind.NO_ANSWER)):
+    three = threading.Barrier(3)
+    lock = threading.Lock()
+    under_way, most = 0, 0
 
-        def fail(*_args: object, error: type[Exception] = error, **_kwargs: object) -> None:
-            raise error
+    def answers_three_at_once(connection: Connection) -> None:
+        nonlocal under_way, most
+        while connection.read():
+            with lock:
+                under_way += 1
+                most = max(most, under_way)
+            three.wait(5)
+            with lock:
+                under_way -= 1
+            connection.send(created())
 
-        monkeypatch.setattr(requests.Session, "send", fail)
-        assert send(settings, make_batch("sms", 1))[0].kind == kind
+    with peer(answers_three_at_once) as server:
+        bounded = settings.model_copy(update={"twilio_base_url": server.url, "twilio_concurrency": 3})
+        with open_channel(Channel.SMS, bounded) as channel, ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(channel.send, [make_batch("sms", 6), make_batch("sms", 9)]))
+        assert [[result.message_no for result in results] for results in found] == [list(range(6)), list(range(9))]
+        assert {result.kind for results in found for result in results} == {Kind.ACCEPTED}
+        assert (len(server.requests), server.connections, most) == (15, 3, 3)
 
 
-def test_a_timeout_is_always_set(settings: Settings, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[object] = []
+@pytest.mark.parametrize(
+    ("status", "code", "kind"), [(429, 20429, Kind.THROTTLED), (401, 20003, Kind.CONFIG), (400, 63027, Kind.CONTENT)]
+)
+def test_after_an_answer_that_holds_for_all_nothing_more_starts(
+    status: int, code: int, kind: Kind, settings: Settings, make_batch: MakeBatch
+) -> None:
+    both = threading.Barrier(2)
+    refusal = json.dumps({"code": code, "message": "m", "status": status}).encode()
 
-    def record(*_args: object, **options: object) -> None:
-        seen.append(options["timeout"])
-        raise requests.ReadTimeout
+    def refuses_two_at_once(connection: Connection) -> None:
+        while connection.read():
+            both.wait(5)
+            connection.send(b"HTTP/1.1 %d No\r\nContent-Length: %d\r\n\r\n%s" % (status, len(refusal), refusal))
 
-    monkeypatch.setattr(requests.Session, "send", record)
-    send(settings, make_batch("sms", 1))
-    assert seen == [settings.request_timeout_seconds]
+    with peer(refuses_two_at_once) as server:
+        two = settings.model_copy(update={"twilio_base_url": server.url, "twilio_concurrency": 2})
+        results = send(two, make_batch("sms", 7))
+        assert [result.kind for result in results] == [kind] * 2 + [Kind.HELD_BACK] * 5
+        assert len(server.requests) == 2
 
 
 def test_a_halting_answer_holds_back_the_rest_of_the_batch(to_wire: Settings, wire: Any, make_batch: MakeBatch) -> None:

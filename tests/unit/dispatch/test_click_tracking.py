@@ -1,5 +1,7 @@
 """Who may lead the links of an e-mail through itself is said in each request to SendGrid."""
 
+import orjson
+
 from campaign_pipeline.dispatch.channels.base import Batch, Message
 from campaign_pipeline.dispatch.channels.sendgrid_request import request_bodies
 from campaign_pipeline.messages.batches import SUBSTITUTION_LIMIT
@@ -15,9 +17,9 @@ def settings(tracks_clicks: bool) -> list[object]:
     )
     batch = Batch("spring--20260302t090000z", "spring", "a", 0, 1, MessageSkeleton(parts), messages)
     bodies = request_bodies(
-        batch, {"email": "n@x.example"}, lambda *_: "https://u.example", tracks_clicks=tracks_clicks
+        batch, {"email": "n@x.example"}, lambda _, ids: ["https://u.example" for _ in ids], tracks_clicks=tracks_clicks
     )
-    return [body["tracking_settings"] for _, body in bodies]
+    return [orjson.loads(body)["tracking_settings"] for _, body in bodies]
 
 
 def test_clicks_are_sendgrids_as_its_account_is_set_or_nobodys() -> None:
