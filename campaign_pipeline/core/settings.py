@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     dispatch_workers: int = Field(
         1, ge=1, le=16, description="Steps that send a run's channel at once; more than one pays in several processes."
     )
+    dispatch_requests: int = Field(
+        2, ge=1, le=16, description="Batches that a worker has under way at once; a kill leaves so many in doubt."
+    )
     email_from: str = Field("news@example.com", description="Sender address of e-mails.")
     email_from_name: str = Field("Example Shop", description="Sender name of e-mails.")
     request_timeout_seconds: float = Field(

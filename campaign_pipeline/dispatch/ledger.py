@@ -5,7 +5,6 @@ became of most of it, and one for each message that fared differently. `states` 
 is.
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -76,21 +75,6 @@ class BatchOutcome(NamedTuple):
     code: str
     provider_id: str
     recorded_at: datetime
-
-
-def condensed(rows: Sequence[OutcomeRow], batch_no: int) -> tuple[list[BatchOutcome], list[OutcomeRow]]:
-    """The same in as few rows as possible: what most have in common, and the others.
-
-    Only for rows of one source and moment that speak, with rows written before, of every message of the batch.
-    """
-    if len(rows) < 2:
-        return [], list(rows)
-    (common, count), *_ = Counter((row.outcome, row.code, row.provider_id) for row in rows).most_common(1)
-    if count < 2:
-        return [], list(rows)
-    first = rows[0]
-    whole = BatchOutcome(first.run_id, batch_no, first.attempt, first.source, *common, first.recorded_at)
-    return [whole], [row for row in rows if (row.outcome, row.code, row.provider_id) != common]
 
 
 def record_plan(

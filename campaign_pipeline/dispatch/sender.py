@@ -8,7 +8,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -22,7 +22,7 @@ from campaign_pipeline.core.words import RETRYABLE, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.channels.base import Batch, Channel, Result
 from campaign_pipeline.dispatch.guards.base import Guard, LeftOut, Permit
-from campaign_pipeline.dispatch.ledger import OutcomeRow, Source
+from campaign_pipeline.dispatch.ledger import BatchOutcome, OutcomeRow, Source
 from campaign_pipeline.dispatch.outcomes import HALTING, SUPPRESSES, VERDICTS, Action, Kind
 from campaign_pipeline.dispatch.patience import Patience
 
@@ -32,6 +32,13 @@ HINTS = {
     Action.HALT_CAMPAIGN: "Mend it at the provider and run it again, or cancel this run and correct the template: "
     "the messages of a run never change.",
 }
+
+AGAIN = frozenset(
+    kind
+    for kind, verdict in VERDICTS.items()
+    if verdict.outcome in RETRYABLE and verdict.action in (Action.RETRY, Action.SPLIT)
+)
+"""Kinds after which this call makes another attempt."""
 
 LONGEST_NAP = 1.0
 """Seconds after which a sender that waits looks again whether it should go on at all."""
@@ -72,7 +79,7 @@ class Sender:
             batch = _without(batch, left_out)
             results = self._through_the_channel(batch, size)
             self._record(batch, results, whole=covered)
-            again = [r for r in results if r.outcome in RETRYABLE and r.action in (Action.RETRY, Action.SPLIT)]
+            again = [result for result in results if result.kind in AGAIN]
             if any(result.action == Action.SPLIT for result in again):
                 size = max(1, min(size, len(batch.messages)) // 2)
             failures = 0 if len(again) < len(results) else failures + 1
@@ -153,35 +160,45 @@ class Sender:
 
     def _through_the_channel(self, batch: Batch, size: int) -> list[Result]:
         """One result a message; what the channel forgot is in doubt."""
-        results: dict[int, Result] = {}
+        results: list[Result] = []
+        held = False
         for piece in batch.pieces(size):
-            if any(result.action in HALTING for result in results.values()):
-                results |= {m.message_no: Result(m.message_no, Kind.HELD_BACK, "held_back") for m in piece.messages}
-            else:
-                results |= {result.message_no: result for result in self.channel.send(piece)}
-        forgotten = ((m.message_no, Result(m.message_no, Kind.NO_ANSWER, "no_result")) for m in batch.messages)
-        return list((dict(forgotten) | results).values())
+            if held:
+                results += [Result(message.message_no, Kind.HELD_BACK, "held_back") for message in piece.messages]
+                continue
+            answered = self.channel.send(piece)
+            results += answered
+            held = any(VERDICTS[kind].action in HALTING for kind in {result.kind for result in answered})
+        by_message = {result.message_no: result for result in results}
+        if len(by_message) < len(batch.messages):
+            forgotten = (m.message_no for m in batch.messages if m.message_no not in by_message)
+            by_message |= {number: Result(number, Kind.NO_ANSWER, "no_result") for number in forgotten}
+        return list(by_message.values())
 
     def _record(self, batch: Batch, results: Sequence[Result], *, whole: bool) -> None:
         """`whole`: the claim covered all messages of the batch: one row can stand for those that fared alike."""
         if not results:
             return
         now = self.clock()
+        fared = Counter((result.kind, result.code, result.provider_id) for result in results)
+        (common, alike), *_ = fared.most_common(1)
+        for_all = [_row_of_batch(batch, *common, now)] if whole and alike > 1 else []
         rows = [
             OutcomeRow(batch.run_id, r.message_no, batch.attempt, Source.SEND, r.outcome, r.code, r.provider_id, now)
-            for r in results
+            for r in (results if not for_all else _others(results, common, alike))
         ]
-        for_all, rows = ledger.condensed(rows, batch.batch_no) if whole else ([], rows)
-        suppressions = list(self._suppressions(batch, results, now))
+        suppressions = self._suppressions(batch, results, now) if any(kind in SUPPRESSES for kind, *_ in fared) else ()
         with writing(self.engine) as connection:
             ledger.append(connection, rows, for_all, fresh=True)
             if suppressions:
                 suppress(connection, suppressions)
-        self._count(result.outcome for result in results if result.outcome not in RETRYABLE)
+        for (kind, *_), count in fared.items():
+            if VERDICTS[kind].outcome not in RETRYABLE:
+                self._count({VERDICTS[kind].outcome: count})
         for guard in self.guards:
             guard.told(batch, results, now)
-        halting = next((result for result in results if result.action in HALTING), None)
-        if halting:
+        if any(VERDICTS[kind].action in HALTING for kind, *_ in fared):
+            halting = next(result for result in results if result.action in HALTING)
             self.halted = Halted(
                 f"{batch.run_id}: {self.channel.provider} answered {halting.code}: {VERDICTS[halting.kind].says}",
                 HINTS[halting.action],
@@ -202,7 +219,7 @@ class Sender:
             if result.action == Action.SUPPRESS
         ]
 
-    def _count(self, outcomes: Iterable[Outcome]) -> None:
+    def _count(self, outcomes: Iterable[Outcome] | Mapping[Outcome, int]) -> None:
         with self._lock:
             self.counts.update(outcomes)
 
@@ -211,3 +228,15 @@ def _without(batch: Batch, left_out: Sequence[LeftOut]) -> Batch:
     if not left_out:
         return batch
     return batch.only({message.message_no for message in batch.messages} - {one.message_no for one in left_out})
+
+
+def _row_of_batch(batch: Batch, kind: Kind, code: str, provider_id: str, at: datetime) -> BatchOutcome:
+    outcome = VERDICTS[kind].outcome
+    return BatchOutcome(batch.run_id, batch.batch_no, batch.attempt, Source.SEND, outcome, code, provider_id, at)
+
+
+def _others(results: Sequence[Result], common: tuple[Kind, str, str], alike: int) -> Iterable[Result]:
+    """Those that fared otherwise."""
+    if alike == len(results):
+        return ()
+    return (result for result in results if (result.kind, result.code, result.provider_id) != common)

@@ -48,6 +48,7 @@ def send_channel(installation: Installation, run_id: str, channel: Channel, *, w
             guards=guards_of(installation, run, channel),
             stopped=lambda: _stopped(installation, run_id),
             progress=progress_of("sent"),
+            senders=installation.settings.dispatch_requests,
         )
     _note_next_wave(installation, run_id, sent.next_at)
     return sent

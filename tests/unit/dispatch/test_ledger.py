@@ -88,14 +88,3 @@ def test_what_the_holder_of_a_claim_appends_is_read_back_to_the_letter(
         (odd, "", NOW),
         ("", odd, NOW),
     ]
-
-
-def test_most_of_a_batch_is_one_row() -> None:
-    rows = [row(0), row(1, Outcome.REJECTED), row(2), row(3)]
-    (whole,), others = ledger.condensed(rows, 7)
-    assert whole == ledger.BatchOutcome(RUN, 7, 1, Source.SEND, Outcome.ACCEPTED, "", "id", NOW)
-    assert others == [row(1, Outcome.REJECTED)]
-    different = [row(0), row(1)._replace(provider_id="other")]
-    assert ledger.condensed(different, 7) == ([], different)
-    assert ledger.condensed([row(0)], 7) == ([], [row(0)])
-    assert ledger.condensed([], 7) == ([], [])

@@ -344,3 +344,37 @@ def test_outcomes_that_cannot_be_are_inconsistent(
     add(5, 1)
     with pytest.raises(Inconsistent, match="messages have outcomes that do not exist"):
         account(db, lake, RUN)
+
+
+def test_most_of_a_request_is_one_row_of_the_ledger(
+    plan: Callable[..., None], send: Send, channel: Any, db: sa.Engine, lake: Lake
+) -> None:
+    plan(10, 5)
+    channel.answers = lambda message, _attempt: Kind.HARD_ADDRESS if message.message_no == 3 else Kind.NO_ANSWER
+    send(suppressed={"user7@example.com"})
+    with reading(db) as connection:
+        held = ledger.read_ledger(connection, RUN)
+    assert held.batch_outcomes.select("batch_no", "attempt", "source", "outcome").sort("batch_no").rows() == [
+        (0, 1, "send", "in_doubt"),
+        (1, 1, "send", "in_doubt"),
+    ]
+    assert held.outcomes.select("message_no", "source", "outcome").sort("message_no").rows() == [
+        (3, "send", "rejected"),
+        (7, "policy", "suppressed"),
+    ]
+    assert counts(db, lake) == {"in_doubt": 8, "rejected": 1, "suppressed": 1}
+
+
+def test_an_attempt_that_covers_only_some_of_a_batch_speaks_of_each(
+    plan: Callable[..., None], send: Send, channel: Any, db: sa.Engine, lake: Lake
+) -> None:
+    plan(4, 4)
+    channel.answers = lambda message, attempt: (
+        Kind.THROTTLED if attempt == 1 and message.message_no > 1 else Kind.ACCEPTED
+    )
+    send()
+    with reading(db) as connection:
+        held = ledger.read_ledger(connection, RUN)
+    assert held.outcomes.filter(pl.col("attempt") == 2)["message_no"].sort().to_list() == [2, 3]
+    assert held.batch_outcomes["attempt"].to_list() == [1]
+    assert counts(db, lake) == {"accepted": 4}
