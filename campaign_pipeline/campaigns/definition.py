@@ -258,6 +258,12 @@ class Campaign(Definition):
         return self
 
     @model_validator(mode="after")
+    def _ignores_quiet_hours_for_a_reason(self) -> Self:
+        if self.quiet_hours == "ignore" and self.purpose == "marketing":
+            raise ValueError("quiet_hours: ignore is for what is no marketing: name its purpose, such as delivery")
+        return self
+
+    @model_validator(mode="after")
     def _falls_back(self) -> Self:
         channels = [self.channel, *(step.channel for step in self.fallback)]
         if len(set(channels)) < len(channels):

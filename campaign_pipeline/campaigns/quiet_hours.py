@@ -163,15 +163,15 @@ def holidays_of(code: str, start: date, end: date) -> frozenset[date]:
     return frozenset(day for day in known if start <= day <= end)
 
 
-def as_table(rules: Iterable[Rule]) -> list[tuple[str, str, str, str, str]]:
-    """For people: (name, where, hours, since, source) of each rule."""
+def as_table(rules: Iterable[Rule]) -> list[dict[str, str]]:
+    """For people, a row a rule: rule, where, hours, since, source."""
     return [
-        (
-            rule.rule,
-            ", ".join(rule.regions or rule.countries) or "everywhere",
-            rule.hours + (", no public holidays" if rule.holidays else ""),
-            rule.since.isoformat() if rule.since else "",
-            rule.source,
-        )
+        {
+            "rule": rule.rule,
+            "where": ", ".join(rule.regions or rule.countries) or "everywhere",
+            "hours": rule.hours + (", no public holidays" if rule.holidays else ""),
+            "since": rule.since.isoformat() if rule.since else "",
+            "source": rule.source,
+        }
         for rule in rules
     ]

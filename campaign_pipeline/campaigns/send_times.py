@@ -69,7 +69,7 @@ def send_times(contacts: pl.DataFrame, timing: Timing) -> pl.DataFrame:
         return contacts.select(pl.repeat(now, pl.len()).alias("wanted_at")).with_columns(
             send_at="wanted_at", window=pl.lit("")
         )
-    places = contacts.select(**_place_columns(contacts))
+    places = contacts.select(**place_columns(contacts))
     known = places.unique()
     memory = dict[tuple[object, ...], _Times]()
     rows = [_remembered(place_of(*row, otherwise=timing.otherwise), timing, memory) for row in known.iter_rows()]
@@ -111,7 +111,8 @@ def _wanted(place: Place, timing: Timing) -> datetime:
     return first_at(timing.otherwise, timing.local_time, timing.as_of)
 
 
-def _place_columns(contacts: pl.DataFrame) -> dict[str, pl.Expr]:
+def place_columns(contacts: pl.DataFrame) -> dict[str, pl.Expr]:
+    """The columns timezone, region (a code), area and country of `contacts` (see send_times): what place_of takes."""
     nothing = pl.lit(None, dtype=pl.String)
 
     def text(name: str) -> pl.Expr:

@@ -12,6 +12,7 @@ from campaign_pipeline.cli import (
     messages,
     people,
     privacy,
+    quiet_hours,
     results,
     runs,
     segments,
@@ -31,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for group in (setup, runs, results, servers):
+for group in (setup, runs, results, quiet_hours, servers):
     group.register(app)
 privacy.register(data.contacts)
 app.add_typer(data.contacts, name="contacts")

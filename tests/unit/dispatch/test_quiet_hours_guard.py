@@ -136,7 +136,7 @@ def test_of_a_batch_with_a_refused_message_nothing_is_tried_again_before_it_may(
 ) -> None:
     """Another attempt covers all messages of the batch that are open, so the throttled ones wait as well."""
     plan(2, 2, window=[NEW_YORK] * 2)
-    channel.code = lambda _message: "30610"
+    channel.code = lambda message: "30610" if message.message_no == 0 else ""
 
     def answers(message: Message, _attempt: int) -> Kind:
         return Kind.QUIET_HOURS if message.message_no == 0 else Kind.THROTTLED
