@@ -1,32 +1,14 @@
 """The team's sending policy: how fast each channel's sender goes, and how often a contact hears from us."""
 
-from pydantic import Field
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from campaign_pipeline.campaigns.definition import Duration
-from campaign_pipeline.core.definitions import Definition
+from campaign_pipeline.campaigns.sender_policy import SenderPolicy
+from campaign_pipeline.core.definitions import Definition, read_definition
 from campaign_pipeline.core.words import Channel
-
-
-class WarmUp(Definition):
-    """A new sender earns its reputation: how much it may send on its first, second ... day."""
-
-    daily: tuple[int, ...] = Field(description="Units of each day from the first; afterwards there is no ceiling.")
-
-
-class DomainPolicy(Definition):
-    """What one recipient domain takes."""
-
-    rate: float | None = Field(None, gt=0, description="Messages a second.")
-    daily: int | None = Field(None, ge=1, description="Messages a day.")
-
-
-class SenderPolicy(Definition):
-    """The pace of a channel's sender. Units are messages, for SMS parts."""
-
-    rate: float | None = Field(None, gt=0, description="Units a second; absent: as fast as the provider takes them.")
-    burst: int = Field(1, ge=1, description="Units that may go at once after a pause.")
-    warm_up: WarmUp | None = None
-    domains: dict[str, DomainPolicy] = Field(default_factory=dict)
 
 
 class Cap(Definition):
@@ -41,3 +23,23 @@ class Cap(Definition):
 class SendingPolicy(Definition):
     senders: dict[Channel, SenderPolicy] = Field(default_factory=dict)
     caps: tuple[Cap, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits_the_channels(self) -> Self:
+        for channel, sender in self.senders.items():
+            if sender.domains and channel is not Channel.EMAIL:
+                raise ValueError(f"senders.{channel}.domains: only e-mail goes to domains")
+            for rate in (sender.rate, *(domain.rate for domain in sender.domains.values())):
+                if rate and "parts" in rate and channel is not Channel.SMS:
+                    raise ValueError(f"senders.{channel}.rate: only SMS have parts, not {rate!r}")
+                if rate and "messages" in rate and channel is Channel.SMS:
+                    raise ValueError(f"senders.{channel}.rate: SMS are counted in parts, not {rate!r}")
+        return self
+
+    def sender(self, channel: Channel) -> SenderPolicy | None:
+        """None: as fast as the provider takes it."""
+        return self.senders.get(channel)
+
+
+def read_sending_policy(file: Path) -> SendingPolicy:
+    return read_definition(file, SendingPolicy)

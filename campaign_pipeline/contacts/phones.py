@@ -38,7 +38,7 @@ def parsed(raw: str, region: str) -> str | None:
 
 
 def country_of(number: str) -> str:
-    """The country of an E.164 number: its calling code such as `+49`; where several share one, `+1-JM`; "" if unknown."""
+    """The country of an E.164 number: its calling code such as `+49`; where several share one `+1-JM`; unknown: ""."""
     code = _country_code(number[1:4]) if number[1:4].isdecimal() else ""
     if not code or len(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[int(code)]) == 1:
         return code and f"+{code}"

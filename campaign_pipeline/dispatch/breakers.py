@@ -6,8 +6,8 @@
       '------------- accepted, or closed by a person ---'
 
 The table `breaker_changes` is only ever added to; of a subject the newest row counts. A subject is a channel, a sender
-or a country: `channel:email`, `sender:sendgrid:news@example.com`, `country:twilio:+49`. Half-open is an open breaker
-whose newest row is the try of one worker; if that one is not heard of again, the next may try when the row's time is over.
+or a country: `channel:email`, `sender:sendgrid:news@example.com`, `country:sms:+49`. Half-open is an open breaker
+whose newest row is the try of one worker; if that one is not heard of again, the next may try when its time is over.
 """
 
 from dataclasses import dataclass
@@ -63,9 +63,9 @@ def of_sender(sender: str) -> str:
     return f"sender:{sender}"
 
 
-def of_country(provider: str, country: str) -> str:
+def of_country(channel: Channel, country: str) -> str:
     """`country` as contacts/phones.country_of gives it."""
-    return f"country:{provider}:{country}"
+    return f"country:{channel.value}:{country}"
 
 
 def newest_change(connection: sa.Connection) -> int:
@@ -109,7 +109,7 @@ def trip(
 
 
 def hold_for_try(connection: sa.Connection, seen: Breaker, actor: str, at: datetime) -> int | None:
-    """Let `actor` alone try a small batch: the id of its row. None: something has changed since the breaker was seen."""
+    """Let `actor` alone try a small batch: the id of its row. None: the breaker has changed since it was seen."""
     row = sa.select(breaker_changes.c.change_id).where(breaker_changes.c.change_id == seen.change_id)
     connection.execute(row.with_for_update())  # of two that want it, one comes after the other from here on
     newest = sa.select(sa.func.max(breaker_changes.c.change_id)).where(breaker_changes.c.subject == seen.subject)

@@ -49,9 +49,7 @@ def room(connection: sa.Connection, sender: str, ceiling: Ceiling, day: str) -> 
     return None if limit is None else limit - used_on(connection, sender, day, ceiling.domain)
 
 
-def count(
-    connection: sa.Connection, sender: str, ceilings: Sequence[Ceiling], units: Sequence[int], day: str
-) -> int:
+def count(connection: sa.Connection, sender: str, ceilings: Sequence[Ceiling], units: Sequence[int], day: str) -> int:
     """Count the messages that fit into the day, by every ceiling, from the first on; how many these are.
 
     `units`: of each message. `ceilings`: the sender's own first. The counts are locked until the transaction ends.

@@ -6,7 +6,7 @@ may come early by as much as the burst takes; what comes earlier waits. A sender
 no more.
 
 Units are taken only if they may go at once: nobody reserves the future. A worker that dies after it took its share
-loses that share; the rate is never exceeded. Clocks of workers that differ by s seconds add at most rate * s units, once.
+loses that share; the rate is never exceeded. Clocks that differ by s seconds add at most rate * s units, once.
 """
 
 from collections.abc import Sequence
@@ -53,17 +53,16 @@ def slot(next_at: float, now: float, units: int, pace: Pace) -> Slot:
     return Slot(max(0.0, due - tolerance - now), due)
 
 
-def take(connection: sa.Connection, sender: str, paces: Sequence[Pace], units: int, now: datetime) -> float:
-    """Take `units` at every pace, if all of them allow it; else nothing, and the seconds to wait.
+def take(connection: sa.Connection, sender: str, paces: Sequence[Pace], units: int, now: datetime) -> Sequence[float]:
+    """The seconds that each pace wants `units` to wait; if none does, they are taken at each.
 
     Call it in a transaction that writes. `paces`: the sender's own first, which is locked until the transaction ends.
     """
     slots = [slot(_locked(connection, sender, pace.domain), now.timestamp(), units, pace) for pace in paces]
-    wait = max(each.wait for each in slots)
-    if not wait:
+    if not any(each.wait for each in slots):
         for pace, each in zip(paces, slots, strict=True):
             _write(connection, sender, pace.domain, each.next_at)
-    return wait
+    return [each.wait for each in slots]
 
 
 def back_off(connection: sa.Connection, sender: str, pace: Pace, seconds: float, now: datetime) -> None:
@@ -91,7 +90,7 @@ def _locked(connection: sa.Connection, sender: str, domain: str) -> float:
     return found
 
 
-def _next_at(sender: str, domain: str) -> sa.Select[tuple[float]]:
+def _next_at(sender: str, domain: str) -> sa.Select[float]:
     return sa.select(pacing.c.next_at).where(pacing.c.sender == sender, pacing.c.domain == domain)
 
 

@@ -10,7 +10,8 @@ from campaign_pipeline.campaigns import gates
 from campaign_pipeline.campaigns.audience import ADDRESS_COLUMN, freeze
 from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
-from campaign_pipeline.campaigns.store import Run, campaign_state, load_run
+from campaign_pipeline.campaigns.sender_policy import pace_of
+from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_sending_policy
 from campaign_pipeline.contacts.snapshot import read_snapshot
 from campaign_pipeline.contacts.snapshot_marker import read_marker
 from campaign_pipeline.core.database import reading, writing
@@ -93,6 +94,7 @@ def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.Dat
         if ledger.is_planned(connection, run_id):
             return run, lake.read("messages", run_id), verify.final()
         templates = load_templates(connection)
+        policy = load_sending_policy(connection)
     campaign = run.campaign
     size = settings.sendgrid_batch_size if campaign.channel == Channel.EMAIL else settings.twilio_batch_size
     audience = lake.read("audience", run_id)
@@ -110,6 +112,7 @@ def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.Dat
         batch_size=size,
         links=link_rules(campaign),
         workers=settings.render_workers,
+        pace=pace_of(policy.sender(campaign.channel)),
         progress=progress_of("rendered"),
     )
     lake.write(rendered.skeletons, "skeletons", run_id)

@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from campaign_pipeline.campaigns.definition import Cron
 from campaign_pipeline.campaigns.life_cycle import UNDER_WAY, move_campaign, move_run, run_state
-from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs
+from campaign_pipeline.campaigns.sender_policy import BreakerPolicy
+from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs, load_sending_policy
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.progress import progress_of
@@ -21,8 +22,10 @@ from campaign_pipeline.core.tables import runs
 from campaign_pipeline.core.words import Channel, Outcome, RunState
 from campaign_pipeline.dispatch import fallbacks, ledger, reconcile, worker
 from campaign_pipeline.dispatch.account import RunAccount, account
-from campaign_pipeline.dispatch.channels import open_channel
+from campaign_pipeline.dispatch.channels import open_channel, provider_of, sender_of
 from campaign_pipeline.dispatch.guards.base import Guard
+from campaign_pipeline.dispatch.guards.breaker import Breakers
+from campaign_pipeline.dispatch.guards.pace import Paced
 from campaign_pipeline.dispatch.guards.suppressed import NotSuppressed
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.reach import consented_for, suppressed_for
@@ -35,7 +38,15 @@ def send_channel(installation: Installation, run_id: str, channel: Channel, *, w
         run = load_run(connection, run_id)
     tracks_clicks = run.campaign.track_clicks == "provider"
     with open_channel(channel, installation.settings, tracks_clicks=tracks_clicks) as opened:
-        send_seeds(installation, run, opened, worker_name=worker_name, stopped=lambda: _stopped(installation, run_id))
+        of_sender = sender_guards(installation, channel, worker_name)
+        send_seeds(
+            installation,
+            run,
+            opened,
+            worker_name=worker_name,
+            guards=of_sender,
+            stopped=lambda: _stopped(installation, run_id),
+        )
         sent = worker.send_due(
             installation.engine,
             installation.lake,
@@ -44,7 +55,7 @@ def send_channel(installation: Installation, run_id: str, channel: Channel, *, w
             worker=worker_name,
             clock=installation.clock,
             deadline=run.deadline,
-            guards=guards_of(installation, run, channel),
+            guards=[*guards_of(installation, run, channel), *of_sender],
             stopped=lambda: _stopped(installation, run_id),
             progress=progress_of("sent"),
         )
@@ -73,8 +84,20 @@ def worker_name() -> str:
 
 
 def guards_of(installation: Installation, run: Run, channel: Channel) -> Sequence[Guard]:
-    """What is asked before each claim, in this order: those that only look, then those that reserve."""
+    """What is asked of the run before each claim; those of its sender follow, because they reserve."""
     return [NotSuppressed(installation.engine, channel, _NotToBeSentTo(installation, run, channel))]
+
+
+def sender_guards(installation: Installation, channel: Channel, worker_name: str) -> Sequence[Guard]:
+    """What is asked of the channel's sender before each claim, by the policy in force: all runs share it."""
+    with reading(installation.engine) as connection:
+        policy = load_sending_policy(connection).sender(channel)
+    sender = sender_of(channel, installation.settings)
+    breaker = policy.breaker if policy else BreakerPolicy()
+    return [
+        Breakers(installation.engine, channel, provider_of(channel), sender, worker_name, breaker),
+        Paced(installation.engine, sender, policy),
+    ]
 
 
 class _NotToBeSentTo:
