@@ -20,7 +20,10 @@ from campaign_pipeline.core.database import insert_new
 from campaign_pipeline.core.tables import pacing
 
 LONGEST_BACKOFF = 600.0
-"""Seconds. A provider that wants a longer pause says so again. It also bounds what a clock that was set back costs."""
+"""Seconds. A provider that wants a longer pause says so again."""
+
+LARGEST_BATCH = 10_000
+"""Units: 1000 messages of 10 parts. No row is further ahead than these, or a burst, and a pause take."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,9 @@ class Slot(NamedTuple):
 
 def slot(next_at: float, now: float, units: int, pace: Pace) -> Slot:
     """When `units` may go, by a row that says `next_at`; times in Unix seconds."""
+    if next_at > now + pace.seconds(max(pace.burst, LARGEST_BATCH)) + LONGEST_BACKOFF:
+        next_at = now  # nobody wrote that before now: the clock was set back since
     tolerance = pace.seconds(max(pace.burst, units))
-    if next_at > now + tolerance + LONGEST_BACKOFF:  # nobody wrote that at a time before now: the clock was set back
-        next_at = now
     due = max(next_at, now) + pace.seconds(units)
     return Slot(max(0.0, due - tolerance - now), due)
 
