@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from campaign_pipeline.cli.app import main
@@ -49,6 +50,12 @@ def test_a_refused_key_halts_the_channel_until_it_is_mended(town: Rehearsal, cal
     assert waits["held_back"].startswith("channel:email is halted since ")
     assert waits["account"]["pending"] > 0
     assert state() == (RunState.RUNNING, waits["held_back"])
+    town.run("spring-sale")  # as the sensor takes it up again
+    materialised = town.instance.get_latest_materialization_event(dg.AssetKey("dispatch"))
+    assert materialised is not None
+    assert materialised.asset_materialization is not None
+    shown = materialised.asset_materialization.metadata["held_back"].value
+    assert str(shown).startswith(waits["held_back"])
 
     code, seen = call("senders", "list")
     assert (code, [each["subject"] for each in seen["halted"]]) == (0, ["channel:email"])
