@@ -1,13 +1,14 @@
 """The team's sending policy: how fast each channel's sender goes, and how often a contact hears from us."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from campaign_pipeline.campaigns.definition import Duration
 from campaign_pipeline.campaigns.sender_policy import SenderPolicy
-from campaign_pipeline.core.definitions import Definition, read_definition
+from campaign_pipeline.core.definitions import Definition, Location, read_definition, read_yaml
+from campaign_pipeline.core.errors import InvalidDefinition
 from campaign_pipeline.core.words import Channel
 
 
@@ -24,22 +25,28 @@ class SendingPolicy(Definition):
     senders: dict[Channel, SenderPolicy] = Field(default_factory=dict)
     caps: tuple[Cap, ...] = ()
 
-    @model_validator(mode="after")
-    def _fits_the_channels(self) -> Self:
-        for channel, sender in self.senders.items():
-            if sender.domains and channel is not Channel.EMAIL:
-                raise ValueError(f"senders.{channel}.domains: only e-mail goes to domains")
-            for rate in (sender.rate, *(domain.rate for domain in sender.domains.values())):
-                if rate and "parts" in rate and channel is not Channel.SMS:
-                    raise ValueError(f"senders.{channel}.rate: only SMS have parts, not {rate!r}")
-                if rate and "messages" in rate and channel is Channel.SMS:
-                    raise ValueError(f"senders.{channel}.rate: SMS are counted in parts, not {rate!r}")
-        return self
-
     def sender(self, channel: Channel) -> SenderPolicy | None:
         """None: as fast as the provider takes it."""
         return self.senders.get(channel)
 
 
 def read_sending_policy(file: Path) -> SendingPolicy:
-    return read_definition(file, SendingPolicy)
+    """The policy in `file`; InvalidDefinition also for what does not fit its channel."""
+    policy = read_definition(file, SendingPolicy)
+    for place, problem in _misfits(policy):
+        raise InvalidDefinition(file, read_yaml(file)[1].get(place, 0), ".".join(map(str, place)), problem)
+    return policy
+
+
+def _misfits(policy: SendingPolicy) -> Iterator[tuple[Location, str]]:
+    for channel, sender in policy.senders.items():
+        place = ("senders", channel.value)
+        if sender.domains and channel is not Channel.EMAIL:
+            yield (*place, "domains"), f"only e-mail goes to domains, not {channel}"
+        rates = {(*place, "rate"): sender.rate}
+        rates |= {(*place, "domains", name, "rate"): domain.rate for name, domain in sender.domains.items()}
+        for at, rate in rates.items():
+            if rate and "parts" in rate and channel is not Channel.SMS:
+                yield at, f"only SMS have parts (it is {rate!r})"
+            if rate and "messages" in rate and channel is Channel.SMS:
+                yield at, f"SMS are counted in parts (it is {rate!r})"

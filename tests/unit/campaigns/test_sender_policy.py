@@ -90,18 +90,28 @@ def test_what_does_not_fit_together_is_an_error(fields: dict[str, Any], problem:
 
 
 @pytest.mark.parametrize(
-    ("senders", "problem"),
+    ("text", "line", "field", "problem"),
     [
-        ({"sms": {"domains": {"gmail.com": {"daily": 5}}}}, "senders.sms.domains: only e-mail goes to domains"),
-        ({"email": {"rate": "5 parts/s"}}, "senders.email.rate: only SMS have parts"),
-        ({"email": {"domains": {"*": {"rate": "5 parts/s"}}}}, "only SMS have parts"),
-        ({"sms": {"rate": "5 messages/s"}}, "senders.sms.rate: SMS are counted in parts"),
-        ({"fax": {}}, "Input should be 'email'"),
+        ("senders:\n  sms:\n    domains: {gmail.com: {daily: 5}}\n", 3, "senders.sms.domains", "only e-mail goes to"),
+        ("senders:\n  email: {rate: 5 parts/s}\n", 2, "senders.email.rate", "only SMS have parts"),
+        (
+            "senders:\n  email:\n    domains:\n      '*': {rate: 5 parts/s}\n",
+            4,
+            "senders.email.domains.*.rate",
+            "only SMS",
+        ),
+        ("senders: {sms: {rate: 5 messages/s}}\n", 1, "senders.sms.rate", "SMS are counted in parts"),
+        ("senders:\n  fax: {}\n", 2, "senders.fax", "Input should be 'email'"),
     ],
 )
-def test_what_does_not_fit_the_channel_is_an_error(senders: dict[str, Any], problem: str) -> None:
-    with pytest.raises(ValidationError, match=problem):
-        SendingPolicy.model_validate({"senders": senders})
+def test_what_does_not_fit_the_channel_is_an_error(
+    tmp_path: Path, text: str, line: int, field: str, problem: str
+) -> None:
+    file = tmp_path / "sending.yaml"
+    file.write_text(text)
+    with pytest.raises(InvalidDefinition, match=problem) as raised:
+        read_sending_policy(file)
+    assert (raised.value.line, raised.value.field) == (line, field)
 
 
 def test_an_error_names_file_line_and_field(tmp_path: Path) -> None:
