@@ -20,9 +20,9 @@ _KEY = ("sender", "domain", "day")
 
 @dataclass(frozen=True)
 class Ceiling:
-    """`of_day`: units of the n-th day (from 1) of sending, None: any number; such days count from `start` on."""
+    """`of_day`: units of the n-th day (from 1) of sending; such days count from `start` on. None: any number."""
 
-    of_day: Callable[[int], int | None]
+    of_day: Callable[[int], int | None] | None
     domain: str = ""
     start: str = ""  # YYYY-MM-DD
 
@@ -72,6 +72,8 @@ def give_back(connection: sa.Connection, sender: str, ceilings: Sequence[Ceiling
 
 def limit_of(connection: sa.Connection, sender: str, ceiling: Ceiling, day: str) -> int | None:
     """Units of the whole day; None: any number. Of earlier days, those count on which something was sent."""
+    if ceiling.of_day is None:
+        return None
     earlier = sa.and_(sender_days.c.day >= ceiling.start, sender_days.c.day < day, sender_days.c.units > 0)
     query = sa.select(sa.func.count()).where(_of(sender, ceiling.domain), earlier)
     return ceiling.of_day(connection.execute(query).scalar_one() + 1)

@@ -52,6 +52,9 @@ class Breakers(Guard):
 
     def told(self, batch: Batch, results: Sequence[Result], now: datetime) -> None:
         with self._lock:
+            if not self._tries and all(result.kind is Kind.ACCEPTED for result in results):
+                self._were_filtered.extend([False] * min(len(results), self.policy.of))
+                return  # nearly always
             refused = self._refused(batch, results)
             proven = self._proven(batch, results) - set(refused)
             if not refused and not proven:

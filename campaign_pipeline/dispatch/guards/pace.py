@@ -32,12 +32,13 @@ def paces_of(policy: SenderPolicy, domain: str = "") -> list[Pace]:
 def ceilings_of(policy: SenderPolicy, domain: str = "") -> list[Ceiling]:
     """As `paces_of`: what is counted for messages of that pace."""
     start = policy.warm_up.start if policy.warm_up else None
-    own = Ceiling(policy.ceiling, start=start.isoformat() if start else "")
+    of_day = policy.ceiling if policy.warm_up or policy.daily else None
+    own = Ceiling(of_day, start=start.isoformat() if start else "")
     of_domain = policy.domain(domain)
     if of_domain is None:
         return [own]
     daily = of_domain.daily
-    return [own, Ceiling(lambda _day: daily, domain)]
+    return [own, Ceiling((lambda _day: daily) if daily else None, domain)]
 
 
 def _rate(rate: str | None, burst: int | None) -> tuple[float | None, int]:
@@ -49,7 +50,8 @@ def _rate(rate: str | None, burst: int | None) -> tuple[float | None, int]:
 class Paced(Guard):
     """Of one sender, by its policy. Without one, only the provider's own wishes are kept.
 
-    The rate is taken before the claim, the day's ceiling is counted within it.
+    The rate is taken before the claim. The day is counted within it; those for whom it has no room are known before,
+    unless another worker was faster.
     """
 
     engine: sa.Engine
@@ -70,7 +72,7 @@ class Paced(Guard):
         counted = ceilings_of(self.policy, batch.pace)
         fit = ceilings.count(connection, self.sender, counted, _units(batch.messages), day)
         self._counted[batch.run_id, batch.batch_no] = day
-        return [LeftOut(message.message_no, Outcome.NOT_SENT, "ceiling") for message in batch.messages[fit:]]
+        return _beyond(batch, fit)
 
     def told(self, batch: Batch, results: Sequence[Result], now: datetime) -> None:
         wish = max((result.retry_after for result in results), default=0.0)
@@ -97,8 +99,8 @@ class Paced(Guard):
                     whose = f" for {ceiling.domain}" if ceiling.domain else ""
                     why = f"the day's ceiling of {self.sender}{whose} is used up"
                     return Permit(later=tomorrow, for_all=not ceiling.domain, why=why)
-            paces = paces_of(policy, batch.pace)
-            return self._after(pacing.take(connection, self.sender, paces, sum(units), now), now)
+            waits = pacing.take(connection, self.sender, paces_of(policy, batch.pace), sum(units), now)
+        return self._after(waits, now) if any(waits) else Permit(left_out=_beyond(batch, len(units)))
 
     def _after(self, waits: Sequence[float], now: datetime) -> Permit:
         """`waits`: of the sender's own pace, and of the domain's if it has one."""
@@ -112,6 +114,11 @@ class Paced(Guard):
 
     def _day(self, policy: SenderPolicy, now: datetime) -> str:
         return ceilings.day_of(now, ZoneInfo(policy.timezone))
+
+
+def _beyond(batch: Batch, fit: int) -> tuple[LeftOut, ...]:
+    """Who has to wait for the next day: all but the first `fit` messages."""
+    return tuple(LeftOut(message.message_no, Outcome.NOT_SENT, "ceiling") for message in batch.messages[fit:])
 
 
 def _units(messages: Sequence[Message]) -> list[int]:

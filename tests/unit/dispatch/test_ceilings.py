@@ -51,7 +51,7 @@ def test_a_plan_grows_with_each_day_of_sending_and_then_ends(either: sa.Engine) 
 
 
 def test_days_before_the_start_do_not_count(either: sa.Engine) -> None:
-    assert counted(either, [1] * 1000, "2026-03-01", Ceiling(lambda _day: None)) == 1000
+    assert counted(either, [1] * 1000, "2026-03-01", Ceiling(None)) == 1000
     assert counted(either, [1] * 1000, "2026-03-02", Ceiling(warming_up, start="2026-03-02")) == 50
 
 
@@ -68,7 +68,7 @@ def test_the_lower_of_two_ceilings_holds_and_both_count_what_went(either: sa.Eng
     with writing(either) as connection:
         assert room(connection, SENDER, own, "2026-03-02") == 0
         assert room(connection, SENDER, gmail, "2026-03-03") == 30
-        assert room(connection, SENDER, Ceiling(lambda _day: None), "2026-03-02") is None
+        assert room(connection, SENDER, Ceiling(None), "2026-03-02") is None
 
 
 def test_many_workers_use_up_a_day_exactly(either: sa.Engine) -> None:

@@ -14,6 +14,7 @@ from campaign_pipeline.core.words import Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.account import account
 from campaign_pipeline.dispatch.ceilings import used_on
+from campaign_pipeline.dispatch.guards.base import Guard, LeftOut
 from campaign_pipeline.dispatch.guards.pace import Paced
 from campaign_pipeline.dispatch.outcomes import Kind
 from campaign_pipeline.dispatch.patience import Patience
@@ -176,6 +177,19 @@ def test_who_waits_for_the_next_day_is_not_in_doubt(plan: Plan, office: Office) 
     with reading(office.engine) as connection:
         outcomes = ledger.read_ledger(connection, RUN).outcomes
     assert set(outcomes.filter(outcomes["source"] == "policy")["code"]) == {"ceiling"}
+
+
+def test_guards_that_write_with_the_claim_see_only_those_for_whom_the_day_has_room(plan: Plan, office: Office) -> None:
+    plan(20, 20)
+    seen: list[int] = []
+
+    class Spy(Guard):
+        def within(self, connection: sa.Connection, batch: Any, now: datetime) -> tuple[LeftOut, ...]:
+            seen.append(len(batch.messages))
+            return ()
+
+    office.work(guards=[Spy(), Paced(office.engine, SENDER, SenderPolicy.model_validate(WARM_UP))])
+    assert seen == [15]
 
 
 def test_a_domain_with_a_full_day_does_not_hold_the_others(plan: Plan, office: Office) -> None:

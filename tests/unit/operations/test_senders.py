@@ -58,7 +58,7 @@ def trip(installation: Installation, subject: str, kind: Kind = Kind.CONFIG, cod
 
 
 def use(installation: Installation, units: int, domain: str = "") -> None:
-    free: Sequence[Ceiling] = [Ceiling(lambda _day: None, domain)]
+    free: Sequence[Ceiling] = [Ceiling(None, domain)]
     with writing(installation.engine) as connection:
         ceilings.count(connection, NEWS, free, [1] * units, "2026-03-02")
 
