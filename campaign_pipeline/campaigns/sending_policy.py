@@ -1,33 +1,16 @@
 """The team's sending policy: how fast each channel's sender goes, and how often a contact hears from us."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 from pydantic import Field
 
 from campaign_pipeline.campaigns.definition import Duration
 from campaign_pipeline.campaigns.quiet_hours import QuietHoursPolicy
-from campaign_pipeline.core.definitions import Definition
+from campaign_pipeline.campaigns.sender_policy import SenderPolicy
+from campaign_pipeline.core.definitions import Definition, Location, read_definition, read_yaml
+from campaign_pipeline.core.errors import InvalidDefinition
 from campaign_pipeline.core.words import Channel
-
-
-class WarmUp(Definition):
-    """A new sender earns its reputation: how much it may send on its first, second ... day."""
-
-    daily: tuple[int, ...] = Field(description="Units of each day from the first; afterwards there is no ceiling.")
-
-
-class DomainPolicy(Definition):
-    """What one recipient domain takes."""
-
-    rate: float | None = Field(None, gt=0, description="Messages a second.")
-    daily: int | None = Field(None, ge=1, description="Messages a day.")
-
-
-class SenderPolicy(Definition):
-    """The pace of a channel's sender. Units are messages, for SMS parts."""
-
-    rate: float | None = Field(None, gt=0, description="Units a second; absent: as fast as the provider takes them.")
-    burst: int = Field(1, ge=1, description="Units that may go at once after a pause.")
-    warm_up: WarmUp | None = None
-    domains: dict[str, DomainPolicy] = Field(default_factory=dict)
 
 
 class Cap(Definition):
@@ -43,3 +26,29 @@ class SendingPolicy(Definition):
     senders: dict[Channel, SenderPolicy] = Field(default_factory=dict)
     caps: tuple[Cap, ...] = ()
     quiet_hours: QuietHoursPolicy = Field(default_factory=QuietHoursPolicy)
+
+    def sender(self, channel: Channel) -> SenderPolicy | None:
+        """None: as fast as the provider takes it."""
+        return self.senders.get(channel)
+
+
+def read_sending_policy(file: Path) -> SendingPolicy:
+    """The policy in `file`; InvalidDefinition also for what does not fit its channel."""
+    policy = read_definition(file, SendingPolicy)
+    for place, problem in _misfits(policy):
+        raise InvalidDefinition(file, read_yaml(file)[1].get(place, 0), ".".join(map(str, place)), problem)
+    return policy
+
+
+def _misfits(policy: SendingPolicy) -> Iterator[tuple[Location, str]]:
+    for channel, sender in policy.senders.items():
+        place = ("senders", channel.value)
+        if sender.domains and channel is not Channel.EMAIL:
+            yield (*place, "domains"), f"only e-mail goes to domains, not {channel}"
+        rates = {(*place, "rate"): sender.rate}
+        rates |= {(*place, "domains", name, "rate"): domain.rate for name, domain in sender.domains.items()}
+        for at, rate in rates.items():
+            if rate and "parts" in rate and channel is not Channel.SMS:
+                yield at, f"only SMS have parts (it is {rate!r})"
+            if rate and "messages" in rate and channel is Channel.SMS:
+                yield at, f"SMS are counted in parts (it is {rate!r})"

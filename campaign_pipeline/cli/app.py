@@ -16,6 +16,7 @@ from campaign_pipeline.cli import (
     results,
     runs,
     segments,
+    senders,
     servers,
     setup,
     suppressions,
@@ -41,6 +42,7 @@ app.add_typer(labels.lists, name="lists")
 app.add_typer(labels.tags, name="tags")
 app.add_typer(suppressions.suppressions, name="suppressions")
 app.add_typer(data.events, name="events")
+app.add_typer(senders.senders, name="senders")
 app.add_typer(segments.segments, name="segments")
 app.add_typer(templates.templates, name="templates")
 app.add_typer(messages.messages, name="messages")

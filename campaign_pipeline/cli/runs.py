@@ -10,9 +10,11 @@ from campaign_pipeline.cli.arguments import AsOf, moment, operator
 from campaign_pipeline.cli.output import AsJson, console, progress_bar, show_json, show_table
 from campaign_pipeline.cli.setup import open_installation
 from campaign_pipeline.core.database import writing
+from campaign_pipeline.core.errors import Halted
 from campaign_pipeline.core.words import RunState
 from campaign_pipeline.dispatch.account import account
 from campaign_pipeline.operations import control
+from campaign_pipeline.operations.senders import held_back_run
 from campaign_pipeline.operations.sending import work_on, worker_name
 from campaign_pipeline.operations.status import campaigns_overview, runs_overview
 
@@ -49,14 +51,17 @@ def run(
     elif not as_json:
         queued = " Dagster picks it up (make dev); to run it here: --wait" if state == RunState.SCHEDULED else ""
         console.print(f"{run_id} is {state}.{queued}")
-    if wait or state in ENDED:
-        counts = account(installation.engine, installation.lake, run_id).counts()
-        if as_json:
-            show_json({"run": run_id, "account": counts})
-        else:
-            show_table(run_id, [counts])
-    elif as_json:
-        show_json({"run": run_id, "state": state})
+    found = account(installation.engine, installation.lake, run_id) if wait or state in ENDED else None
+    held = held_back_run(installation, run_id) if state not in ENDED and (found is None or found.pending) else None
+    if as_json:
+        what = {"account": found.counts()} if found else {"state": state}
+        show_json({"run": run_id, **what, **({"held_back": held.why} if held else {})})
+    elif found:
+        show_table(run_id, [found.counts()])
+    if held and not as_json:
+        console.print(f"It waits: {held.why}.\n  {held.hint}", markup=False)
+    if held and held.is_halted and wait:
+        raise typer.Exit(Halted.exit_code)
 
 
 def work(

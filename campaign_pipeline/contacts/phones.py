@@ -37,6 +37,18 @@ def parsed(raw: str, region: str) -> str | None:
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
+def country_of(number: str) -> str:
+    """The country of an E.164 number: its calling code such as `+49`; where several share one `+1-JM`; unknown: ""."""
+    code = _country_code(number[1:4]) if number[1:4].isdecimal() else ""
+    if not code or len(phonenumbers.COUNTRY_CODE_TO_REGION_CODE[int(code)]) == 1:
+        return code and f"+{code}"
+    try:
+        region = phonenumbers.region_code_for_number(phonenumbers.parse(number))
+    except phonenumbers.NumberParseException:
+        region = None
+    return f"+{code}-{region}" if region else f"+{code}"
+
+
 class _Plan(NamedTuple):
     """What the library's tables say of one country's numbers."""
 

@@ -13,6 +13,7 @@ from campaign_pipeline.defs.partitions import campaign_runs
 from campaign_pipeline.defs.presentation import table
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.runs import plan_dispatch
+from campaign_pipeline.operations.senders import held_back_run
 from campaign_pipeline.operations.sending import send_channel, settle_run
 
 
@@ -55,6 +56,7 @@ def settle(context: dg.OpExecutionContext, workers: list[int]) -> dg.Output[None
     """Resolve what doubt can be resolved; compare ledger and plan; fail on any difference."""
     context.log.info(f"{sum(workers)} workers are done")
     settled = settle_run(_installation(context), context.partition_key)
+    held = held_back_run(_installation(context), context.partition_key) if settled.pending else None
     return dg.Output(
         None,
         metadata={
@@ -62,6 +64,7 @@ def settle(context: dg.OpExecutionContext, workers: list[int]) -> dg.Output[None
             **settled.counts(),
             "outcomes": table(settled.as_frame()),
             "state": str(settled.state),
+            **({"held_back": f"{held.why}. {held.hint}"} if held else {}),
         },
     )
 

@@ -22,6 +22,7 @@ class Action(StrEnum):
     DEFER = "defer"  # a later campaign may try again; this one does not
     HALT_CAMPAIGN = "halt_campaign"  # nothing more of this run: its content is at fault
     HALT_CHANNEL = "halt_channel"  # nothing more on this channel: the account or the configuration is at fault
+    HOLD_COUNTRY = "hold_country"  # nothing more to that country on this channel: the account may not
 
 
 HALTING = frozenset({Action.HALT_CAMPAIGN, Action.HALT_CHANNEL})
@@ -36,6 +37,7 @@ class Kind(StrEnum):
     THROTTLED = "throttled"  # too fast: later
     NO_ANSWER = "no_answer"  # the request left, but no readable answer came: it may have been processed
     CONFIG = "config"  # credentials, sender or account settings are refused
+    COUNTRY = "country"  # the account may not send to the recipient's country
     WA_ACCOUNT = "wa_account"  # the WhatsApp account is restricted or not set up
     CONTENT = "content"  # what all messages share is refused: template, media, request
     BODY = "body"  # this message's own text is refused
@@ -76,6 +78,7 @@ VERDICTS: dict[Kind, Verdict] = {
     # Certainly not processed, and the same for every message: what is left can go out once it is mended.
     Kind.CONFIG: Verdict(Outcome.NOT_SENT, Action.HALT_CHANNEL, "credentials, sender or account are refused"),
     Kind.WA_ACCOUNT: Verdict(Outcome.NOT_SENT, Action.HALT_CHANNEL, "the WhatsApp account is refused"),
+    Kind.COUNTRY: Verdict(Outcome.NOT_SENT, Action.HOLD_COUNTRY, "the account may not send to that country"),
     Kind.CONTENT: Verdict(Outcome.NOT_SENT, Action.HALT_CAMPAIGN, "the content or the request is refused"),
     Kind.SCHEDULE: Verdict(Outcome.NOT_SENT, Action.HALT_CAMPAIGN, "the time of sending is refused"),
     Kind.TOO_LARGE: Verdict(Outcome.NOT_SENT, Action.SPLIT, "the request is too large"),

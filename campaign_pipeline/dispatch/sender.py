@@ -20,6 +20,7 @@ from campaign_pipeline.core.database import writing
 from campaign_pipeline.core.errors import Halted
 from campaign_pipeline.core.words import RETRYABLE, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
+from campaign_pipeline.dispatch.breakers import of_channel
 from campaign_pipeline.dispatch.channels.base import Batch, Channel, Result
 from campaign_pipeline.dispatch.guards.base import Guard, LeftOut, Permit
 from campaign_pipeline.dispatch.ledger import BatchOutcome, OutcomeRow, Source
@@ -27,8 +28,8 @@ from campaign_pipeline.dispatch.outcomes import HALTING, SUPPRESSES, VERDICTS, A
 from campaign_pipeline.dispatch.patience import Patience
 
 HINTS = {
-    Action.HALT_CHANNEL: "Check the provider's credentials and sender (campaigns doctor), then run it again: "
-    "it takes up what is left.",
+    Action.HALT_CHANNEL: "Check the provider's credentials and sender (campaigns doctor), let the channel go again "
+    "(campaigns senders reopen {breaker} --reason WHY), then run it again: it takes up what is left.",
     Action.HALT_CAMPAIGN: "Mend it at the provider and run it again, or cancel this run and correct the template: "
     "the messages of a run never change.",
 }
@@ -42,6 +43,9 @@ AGAIN = frozenset(
 
 LONGEST_NAP = 1.0
 """Seconds after which a sender that waits looks again whether it should go on at all."""
+
+SHORT_WAIT = 2.0
+"""Seconds that a batch may keep others waiting that could go; if it takes longer, they go first."""
 
 NO_PAUSE = frozenset({Kind.HELD_BACK, Kind.TOO_LARGE, Kind.ACCEPTED})
 """Kinds after which the next attempt need not wait."""
@@ -62,7 +66,9 @@ class Sender:
     ended_by: RunState | Outcome | None = None  # why nothing more is claimed: paused, cancelled, expired
     halted: Halted | None = None
     counts: Counter[Outcome] = field(default_factory=Counter[Outcome])  # final outcomes of this call
-    next_at: datetime | None = None  # when the first of the batches that a guard put off may go
+    put_off: Permit | None = None  # of the guards' that said later, the first to end; all batches wait if it is for_all
+    aside: set[int] = field(default_factory=set[int])  # batches that wait longer than a moment, while others could go
+    patient: bool = False  # nothing else is left to do: wait for them
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def send(self, batch: Batch) -> None:
@@ -75,15 +81,19 @@ class Sender:
             left_out = self._claim(batch, permitted)
             if left_out is None:
                 return  # another worker has it
-            covered = batch.whole
-            batch = _without(batch, left_out)
-            results = self._through_the_channel(batch, size)
-            self._record(batch, results, whole=covered)
+            going = _without(batch, left_out)
+            results = self._through_the_channel(going, size)
+            self._record(going, results, whole=batch.whole)
             again = [result for result in results if result.kind in AGAIN]
+            held = {one.message_no for one in left_out if one.outcome in RETRYABLE}
+            if not again and not held:
+                return
             if any(result.action == Action.SPLIT for result in again):
-                size = max(1, min(size, len(batch.messages)) // 2)
+                size = max(1, min(size, len(going.messages)) // 2)
             failures = 0 if len(again) < len(results) else failures + 1
-            batch = replace(batch, attempt=batch.attempt + 1).only({result.message_no for result in again})
+            # A claim covers all that is open of its batch: what is missing in it would be in doubt.
+            still_open = held | {result.message_no for result in results if result.outcome in RETRYABLE}
+            batch = replace(batch, attempt=batch.attempt + 1).only(still_open)
             if not all(result.kind in NO_PAUSE for result in again):
                 pause = self.patience.pause(max(failures, 1), max(result.retry_after for result in again))
                 if pause is None:
@@ -109,13 +119,21 @@ class Sender:
                 self.halted = permit.stop
                 raise permit.stop
             if permit.later and permit.later > now:
-                with self._lock:
-                    self.next_at = min(permit.later, self.next_at or permit.later)
+                self._put_off(permit)
                 return None
             if permit.wait <= 0:
                 return permit.left_out
+            if permit.wait > SHORT_WAIT and not (permit.for_all or self.patient):
+                with self._lock:
+                    self.aside.add(batch.batch_no)
+                return None
             self.patience.sleep(min(permit.wait, LONGEST_NAP))  # then all are asked again: much may have changed
         return None
+
+    def _put_off(self, permit: Permit) -> None:
+        with self._lock:
+            if self.put_off is None or _is_before(permit, self.put_off):
+                self.put_off = permit
 
     def _ask(self, batch: Batch, now: datetime) -> Permit:
         """What the guards say together: the first that has something against it, or all who are left out."""
@@ -145,7 +163,7 @@ class Sender:
 
         if not ledger.claim(self.engine, batch.run_id, batch.batch_no, batch.attempt, self.worker, now, rows):
             return None
-        self._count(outcome for _, outcome, _ in everybody)
+        self._count(outcome for _, outcome, _ in everybody if outcome not in RETRYABLE)
         return everybody
 
     def leave_out(self, run_id: str, batch_no: int, attempt: int, messages: Sequence[int], outcome: Outcome) -> None:
@@ -201,7 +219,7 @@ class Sender:
             halting = next(result for result in results if result.action in HALTING)
             self.halted = Halted(
                 f"{batch.run_id}: {self.channel.provider} answered {halting.code}: {VERDICTS[halting.kind].says}",
-                HINTS[halting.action],
+                HINTS[halting.action].format(breaker=of_channel(self.channel.name)),
             )
             raise self.halted
 
@@ -222,6 +240,13 @@ class Sender:
     def _count(self, outcomes: Iterable[Outcome] | Mapping[Outcome, int]) -> None:
         with self._lock:
             self.counts.update(outcomes)
+
+
+def _is_before(one: Permit, other: Permit) -> bool:
+    """Whether `one` says when the run goes on: what holds for all batches does, else the first to end."""
+    if one.for_all != other.for_all:
+        return one.for_all
+    return one.later is not None and (other.later is None or one.later < other.later)
 
 
 def _without(batch: Batch, left_out: Sequence[LeftOut]) -> Batch:

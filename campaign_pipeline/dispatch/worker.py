@@ -21,7 +21,7 @@ from campaign_pipeline.core.words import Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.channels.base import Channel
-from campaign_pipeline.dispatch.guards.base import Guard
+from campaign_pipeline.dispatch.guards.base import Guard, Permit
 from campaign_pipeline.dispatch.patience import Patience
 from campaign_pipeline.dispatch.sender import Sender
 from campaign_pipeline.dispatch.states import OPEN, STANDBY, states
@@ -38,11 +38,12 @@ class Sent:
     left: int  # messages that may still be sent later: not due, held back, or to be tried again
     ended_by: RunState | Outcome | None  # paused, cancelled, expired; None: it went through
     next_at: datetime | None = None  # when the first of them is due; None: nobody can say, or nothing is left
+    why: str = ""  # what holds them back till then, in words
 
     def __str__(self) -> str:
         done = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items())) or "nothing to send"
-        why = f" ({self.ended_by})" if self.ended_by else ""
-        return f"{done}; {self.left} left{why}"
+        why = self.ended_by or self.why
+        return f"{done}; {self.left} left{f' ({why})' if why else ''}"
 
 
 class Todo(NamedTuple):
@@ -89,27 +90,39 @@ def send_due(
     sender = Sender(engine, channel, worker, clock, deadline, guards, stopped, patience or Patience())
 
     with ThreadPoolExecutor(senders, thread_name_prefix="sender") as pool:
-        for group in _groups(engine, run_id, worker, due):
-            if sender.over():
-                break
-            rows = file.load([batch.batch_no for batch in group])
-            batches = (file.batch(rows, batch.batch_no, batch.attempt, batch.messages) for batch in group)
-            for _ in pool.map(sender.send, batches) if senders > 1 else map(sender.send, batches):
-                progress(done_before + sender.counts.total(), index.height)
+
+        def send_all(batches_due: Sequence[Todo]) -> None:
+            for group in _groups(engine, run_id, worker, batches_due):
+                if sender.over() or (sender.put_off and sender.put_off.for_all):
+                    break
+                rows = file.load([batch.batch_no for batch in group])
+                batches = (file.batch(rows, batch.batch_no, batch.attempt, batch.messages) for batch in group)
+                for _ in pool.map(sender.send, batches) if senders > 1 else map(sender.send, batches):
+                    progress(done_before + sender.counts.total(), index.height)
+
+        send_all(due)
+        if sender.aside:  # only these are left, and wait for their turn
+            sender.patient = True
+            send_all([batch for batch in open_batches(engine, run_id, index) if batch.batch_no in sender.aside])
     if sender.over() and sender.ended_by in (Outcome.CANCELLED, Outcome.EXPIRED):
         for batch in open_batches(engine, run_id, index, {*OPEN, STANDBY}):
             outcome = Outcome(sender.ended_by)
             sender.leave_out(run_id, batch.batch_no, batch.attempt, batch.messages, outcome)
     rest = open_batches(engine, run_id, index)
     left = sum(len(batch.messages) for batch in rest)
-    return Sent(sender.counts, left, sender.ended_by, _next_at(rest, now, sender.next_at))
+    put_off = sender.put_off if left else None
+    why = put_off.why if put_off else ""
+    return Sent(sender.counts, left, sender.ended_by, _next_at(rest, now, put_off), why)
 
 
-def _next_at(rest: Sequence[Todo], now: datetime, put_off: datetime | None) -> datetime | None:
+def _next_at(rest: Sequence[Todo], now: datetime, put_off: Permit | None) -> datetime | None:
     """When the first of `rest` may go; None: at once, as far as anybody can say. `put_off`: what the guards said."""
+    later = put_off.later if put_off else None
+    if put_off and put_off.for_all:
+        return later
     moments = [batch.send_at for batch in rest if batch.send_at > now]
     if len(moments) < len(rest):
-        return min([put_off, *moments]) if put_off else None
+        return min([later, *moments]) if later else None
     return min(moments, default=None)
 
 

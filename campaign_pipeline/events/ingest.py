@@ -27,6 +27,7 @@ from campaign_pipeline.events.confirmations import apply_confirmations
 from campaign_pipeline.events.consequences import apply_consequences
 from campaign_pipeline.events.days import build_day, touched_days
 from campaign_pipeline.events.event import Event
+from campaign_pipeline.events.filtering import halt_filtered
 from campaign_pipeline.events.inbox_reader import Batch, Pending, Rejection, pending_bytes, read_new, set_aside
 from campaign_pipeline.events.normalise import normalise, to_frame
 from campaign_pipeline.events.preferences import apply_preferences
@@ -78,6 +79,7 @@ def _take_in(engine: sa.Engine, lake: Lake, settings: Settings, batch: Batch, re
         suppressed, homeless = apply_consequences(
             connection, events, recipients, now, soft_bounce, settings.link_secret
         )
+        halt_filtered(connection, settings, events, now)
         preferences = apply_preferences(connection, batch.records, events, recipients)
         confirmed = apply_confirmations(connection, batch.records)
         rejected = [*batch.rejections, *rejections, *(_homeless(batch, event) for event in homeless)]

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from campaign_pipeline.campaigns.definition import Campaign, read_campaign
-from campaign_pipeline.campaigns.store import apply_campaign, load_campaigns
+from campaign_pipeline.campaigns.sending_policy import SendingPolicy, read_sending_policy
+from campaign_pipeline.campaigns.store import apply_campaign, apply_sending_policy, load_campaigns
 from campaign_pipeline.core.database import writing
 from campaign_pipeline.core.definitions import Definition, read_yaml
 from campaign_pipeline.core.errors import InvalidDefinition, InvalidInput
@@ -21,6 +22,9 @@ from campaign_pipeline.segments.definition import Segment, read_segment_file, wa
 from campaign_pipeline.segments.references import check_references
 from campaign_pipeline.segments.store import apply_segment, load_segments
 from campaign_pipeline.segments.tree import EngagedNode
+
+SENDING = ("sending", "policy")
+"""Kind and name of the sending policy, of which there is one."""
 
 D = TypeVar("D", bound=Definition)
 
@@ -41,6 +45,7 @@ class Folder:
     segments: Mapping[str, Segment]
     templates: Mapping[str, Template]
     campaigns: Mapping[str, Campaign]
+    sending: SendingPolicy | None
     files: Mapping[tuple[str, str], Path]
 
 
@@ -68,11 +73,19 @@ def apply_folder(installation: Installation, folder: Path) -> list[Applied]:
                 Applied("campaign", name, apply_campaign(connection, each, at))
                 for name, each in found.campaigns.items()
             ),
+            *(
+                Applied(*SENDING, apply_sending_policy(connection, policy, at))
+                for policy in (found.sending,)
+                if policy is not None
+            ),
         ]
 
 
 def read_folder(folder: Path) -> Folder:
-    """All definitions under `folder`: segments/, templates/ and campaigns/, each *.yaml and *.json one definition."""
+    """All definitions under `folder`: segments/, templates/ and campaigns/, each *.yaml and *.json one definition.
+
+    Beside these folders may be one file for the sending policy: sending.yaml (or .yml, .json).
+    """
     if not folder.is_dir():
         raise InvalidInput(
             f"{folder} is not a folder", "Give the folder that holds segments/, templates/ and campaigns/."
@@ -81,11 +94,22 @@ def read_folder(folder: Path) -> Folder:
     segments = _read(folder / "segments", "segment", read_segment_file, files)
     templates = _read(folder / "templates", "template", read_template_file, files)
     campaigns = _read(folder / "campaigns", "campaign", read_campaign, files)
+    sending = _read_sending(folder, files)
     if not files:
         raise InvalidInput(
             f"{folder} holds no definitions", "Put YAML or JSON files under its segments/, templates/ and campaigns/."
         )
-    return Folder(segments, templates, campaigns, files)
+    return Folder(segments, templates, campaigns, sending, files)
+
+
+def _read_sending(folder: Path, files: dict[tuple[str, str], Path]) -> SendingPolicy | None:
+    found = [file for file in (folder / f"sending.{ending}" for ending in ("yaml", "yml", "json")) if file.is_file()]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise InvalidDefinition(found[1], 0, "", f"there is one sending policy, and it is in {found[0]} already")
+    files[SENDING] = found[0]
+    return read_sending_policy(found[0])
 
 
 def _read(folder: Path, kind: str, read: Callable[[Path], D], files: dict[tuple[str, str], Path]) -> dict[str, D]:

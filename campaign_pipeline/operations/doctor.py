@@ -14,6 +14,7 @@ from campaign_pipeline.core.errors import CampaignError
 from campaign_pipeline.core.settings import is_loopback
 from campaign_pipeline.core.tables import campaigns, contacts
 from campaign_pipeline.operations.installation import Installation
+from campaign_pipeline.operations.senders import open_breakers
 
 CONNECT_TIMEOUT_SECONDS = 2.0
 
@@ -77,6 +78,8 @@ def _database(installation: Installation) -> Generator[Finding]:
         return
     yield _has("contacts", people, "campaigns contacts import FILE")
     yield _has("campaigns", defined, "campaigns apply data/definitions")
+    for breaker in open_breakers(installation):
+        yield Finding("sending", False, breaker.says, breaker.hint)
 
 
 def _has(what: str, count: int, command: str) -> Finding:

@@ -11,6 +11,7 @@ from campaign_pipeline.campaigns.audience import ADDRESS_COLUMN, freeze
 from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
 from campaign_pipeline.campaigns.send_times import Timing
+from campaign_pipeline.campaigns.sender_policy import pace_of
 from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_sending_policy
 from campaign_pipeline.campaigns.timetable import Timetable
 from campaign_pipeline.contacts.snapshot import read_snapshot
@@ -103,6 +104,7 @@ def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.Dat
         if ledger.is_planned(connection, run_id):
             return run, lake.read("messages", run_id), verify.final()
         templates = load_templates(connection)
+        policy = load_sending_policy(connection)
     campaign = run.campaign
     size = settings.sendgrid_batch_size if campaign.channel == Channel.EMAIL else settings.twilio_batch_size
     audience = lake.read("audience", run_id)
@@ -120,6 +122,7 @@ def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.Dat
         batch_size=size,
         links=link_rules(campaign),
         workers=settings.render_workers,
+        pace=pace_of(policy.sender(campaign.channel)),
         progress=progress_of("rendered"),
     )
     lake.write(rendered.skeletons, "skeletons", run_id)

@@ -6,7 +6,7 @@ can have (core/ids.trial_run_id), and its messages are in a lake of their own: n
 them, and their events are left out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +22,7 @@ from campaign_pipeline.core.words import AudienceStatus, RunState
 from campaign_pipeline.dispatch import ledger, worker
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.channels.base import Channel
+from campaign_pipeline.dispatch.guards.base import Guard
 from campaign_pipeline.dispatch.guards.suppressed import NotSuppressed
 from campaign_pipeline.messages.render import render_run
 from campaign_pipeline.messages.store import StoredTemplate, load_templates
@@ -105,9 +106,13 @@ def send_seeds(
     channel: Channel,
     *,
     worker_name: str,
+    guards: Sequence[Guard],
     stopped: Callable[[], RunState | None],
 ) -> worker.Sent | None:
-    """Send what of the run's seeds is planned and not sent yet. Raises Halted as sending the run would."""
+    """Send what of the run's seeds is planned and not sent yet. Raises Halted as sending the run would.
+
+    `guards`: of the channel's sender.
+    """
     with reading(installation.engine) as connection:
         if not ledger.is_planned(connection, seeds_id(run)):
             return None
@@ -124,7 +129,7 @@ def send_seeds(
         worker=worker_name,
         clock=installation.clock,
         deadline=run.deadline,
-        guards=[NotSuppressed(installation.engine, run.campaign.channel, suppressed)],
+        guards=[NotSuppressed(installation.engine, run.campaign.channel, suppressed), *guards],
         stopped=stopped,
     )
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from campaign_pipeline.campaigns.definition import Cron
 from campaign_pipeline.campaigns.life_cycle import UNDER_WAY, move_campaign, move_run, run_state
+from campaign_pipeline.campaigns.sender_policy import BreakerPolicy
 from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs, load_sending_policy
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
@@ -21,8 +22,10 @@ from campaign_pipeline.core.tables import runs
 from campaign_pipeline.core.words import Channel, Outcome, RunState
 from campaign_pipeline.dispatch import fallbacks, ledger, reconcile, worker
 from campaign_pipeline.dispatch.account import RunAccount, account
-from campaign_pipeline.dispatch.channels import open_channel
+from campaign_pipeline.dispatch.channels import open_channel, provider_of, sender_of
 from campaign_pipeline.dispatch.guards.base import Guard
+from campaign_pipeline.dispatch.guards.breaker import Breakers
+from campaign_pipeline.dispatch.guards.pace import Paced
 from campaign_pipeline.dispatch.guards.quiet_hours import InQuietHours
 from campaign_pipeline.dispatch.guards.suppressed import NotSuppressed
 from campaign_pipeline.operations.installation import Installation
@@ -36,7 +39,15 @@ def send_channel(installation: Installation, run_id: str, channel: Channel, *, w
         run = load_run(connection, run_id)
     tracks_clicks = run.campaign.track_clicks == "provider"
     with open_channel(channel, installation.settings, tracks_clicks=tracks_clicks) as opened:
-        send_seeds(installation, run, opened, worker_name=worker_name, stopped=lambda: _stopped(installation, run_id))
+        of_sender = sender_guards(installation, channel, worker_name)
+        send_seeds(
+            installation,
+            run,
+            opened,
+            worker_name=worker_name,
+            guards=of_sender,
+            stopped=lambda: _stopped(installation, run_id),
+        )
         sent = worker.send_due(
             installation.engine,
             installation.lake,
@@ -45,7 +56,7 @@ def send_channel(installation: Installation, run_id: str, channel: Channel, *, w
             worker=worker_name,
             clock=installation.clock,
             deadline=run.deadline,
-            guards=guards_of(installation, run, channel),
+            guards=[*guards_of(installation, run, channel), *of_sender],
             stopped=lambda: _stopped(installation, run_id),
             progress=progress_of("sent"),
             senders=installation.settings.dispatch_requests,
@@ -89,6 +100,18 @@ def _keeps_quiet(installation: Installation, run: Run, channel: Channel) -> bool
     with reading(installation.engine) as connection:
         policy = load_sending_policy(connection)
     return run.campaign.quiet_hours == "respect" and channel in policy.quiet_hours.channels
+
+
+def sender_guards(installation: Installation, channel: Channel, worker_name: str) -> Sequence[Guard]:
+    """What is asked of the channel's sender before each claim, by the policy in force: all runs share it."""
+    with reading(installation.engine) as connection:
+        policy = load_sending_policy(connection).sender(channel)
+    sender = sender_of(channel, installation.settings)
+    breaker = policy.breaker if policy else BreakerPolicy()
+    return [
+        Breakers(installation.engine, channel, provider_of(channel), sender, worker_name, breaker),
+        Paced(installation.engine, sender, policy),
+    ]
 
 
 class _NotToBeSentTo:

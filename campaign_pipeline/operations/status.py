@@ -5,8 +5,10 @@ import polars as pl
 from campaign_pipeline.campaigns.store import campaign_state, load_campaigns, load_runs
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import NotFound
+from campaign_pipeline.core.words import RunState
 from campaign_pipeline.dispatch.account import account
 from campaign_pipeline.operations.installation import Installation
+from campaign_pipeline.operations.senders import held_back
 
 
 def campaigns_overview(installation: Installation) -> pl.DataFrame:
@@ -37,7 +39,10 @@ def campaigns_overview(installation: Installation) -> pl.DataFrame:
 
 
 def runs_overview(installation: Installation, campaign: str) -> list[dict[str, object]]:
-    """Each run of the campaign, newest first: run, state, reason, and its account once it is planned."""
+    """Each run of the campaign, newest first: run, state, reason, and its account once it is planned.
+
+    The reason of a run that waits is what holds its sender back.
+    """
     with reading(installation.engine) as connection:
         if campaign not in load_campaigns(connection):
             raise NotFound(f"campaign {campaign!r} does not exist", "See what there is with: campaigns status")
@@ -46,6 +51,9 @@ def runs_overview(installation: Installation, campaign: str) -> list[dict[str, o
     for run in runs:
         row: dict[str, object] = {"run": run.run_id, "state": run.state.value, "reason": run.reason}
         if installation.lake.exists("messages", run.run_id):
-            row |= account(installation.engine, installation.lake, run.run_id).counts()
+            found = account(installation.engine, installation.lake, run.run_id)
+            if run.state == RunState.RUNNING and found.pending and (held := held_back(installation, run.campaign)):
+                row["reason"] = held.why
+            row |= found.counts()
         overview.append(row)
     return overview

@@ -5,6 +5,21 @@ from campaign_pipeline.core.words import Channel as ChannelName
 from campaign_pipeline.dispatch.channels.base import Channel
 
 
+def provider_of(name: ChannelName) -> str:
+    """Through whom the channel sends."""
+    return "sendgrid" if name == ChannelName.EMAIL else "twilio"
+
+
+def sender_of(name: ChannelName, settings: Settings) -> str:
+    """Who sends on the channel, as pace, ceilings and breakers know it: the provider, and our address there."""
+    own = {
+        ChannelName.EMAIL: settings.email_from,
+        ChannelName.SMS: settings.twilio_from,
+        ChannelName.WHATSAPP: settings.whatsapp_from,
+    }
+    return f"{provider_of(name)}:{own.get(name, name.value)}"
+
+
 def open_channel(name: ChannelName, settings: Settings, *, tracks_clicks: bool = True) -> Channel:
     """The channel, ready to send, as a context manager. Refused: its URL is not loopback and live sending is off.
 

@@ -9,7 +9,8 @@ CODES: dict[int, Kind] = {
     code: kind
     for kind, codes in {
         Kind.THROTTLED: (20429, 14107, 21611),
-        Kind.CONFIG: (20003, 20404, 21408, 21603, 21606, 21703, 21704, 21705, 35118),
+        Kind.CONFIG: (20003, 20404, 21603, 21606, 21703, 21704, 21705, 35118),
+        Kind.COUNTRY: (21408,),
         Kind.CONTENT: (21620, 21655, 21656, 63005, 63021, 63027, 63028),
         Kind.BODY: (21602, 21617),
         Kind.HARD_ADDRESS: (21211, 21217, 21614, 30005, 30006),

@@ -17,7 +17,10 @@ from campaign_pipeline.dispatch.channels.base import Batch, Result
 
 
 class LeftOut(NamedTuple):
-    """A message that is not sent, for good: recorded with the claim of its batch, as a rule of ours."""
+    """A message that is not sent with its batch: recorded with the claim, as a rule of ours.
+
+    For good, unless `outcome` may be tried again (words.RETRYABLE): then it stays open, and is asked about again.
+    """
 
     message_no: int
     outcome: Outcome
@@ -32,6 +35,8 @@ class Permit:
     later: datetime | None = None  # not before then: the batch stays open for a later wave, others go on
     wait: float = 0.0  # seconds until it is asked again; nothing was reserved
     left_out: tuple[LeftOut, ...] = ()  # these are not sent; the others may go
+    for_all: bool = False  # later, wait: so it is for every batch of the run on this channel
+    why: str = ""  # later: in words, without personal data
 
 
 CLEAR = Permit()

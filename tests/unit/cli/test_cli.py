@@ -72,6 +72,8 @@ def test_these_are_the_commands() -> None:
         "segments history",
         "segments preview",
         "segments schema",
+        "senders list",
+        "senders reopen",
         "serve",
         "status",
         "suppressions add",

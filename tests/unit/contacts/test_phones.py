@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaign_pipeline.contacts.phones import normalise_phone, parsed
+from campaign_pipeline.contacts.phones import country_of, normalise_phone, parsed
 
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
 KINDS = (
@@ -34,6 +34,26 @@ def test_an_example_is_its_own_number() -> None:
     example = phonenumbers.example_number_for_type("AT", phonenumbers.PhoneNumberType.MOBILE)
     e164 = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
     assert normalise_phone(phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.NATIONAL), "AT") == e164
+
+
+@pytest.mark.parametrize(
+    ("number", "country"),
+    [
+        ("+4915112345678", "+49"),
+        ("+12125550100", "+1-US"),
+        ("+18765550100", "+1-JM"),
+        ("+77011234567", "+7-KZ"),
+        ("+447400123456", "+44-GB"),
+        ("+441481960123", "+44-GG"),
+        ("+19995550100", "+1"),  # nobody's
+        ("+1", "+1"),
+        ("+999123", ""),
+        ("user@example.com", ""),
+        ("", ""),
+    ],
+)
+def test_the_country_of_a_number_is_its_code_or_its_region(number: str, country: str) -> None:
+    assert country_of(number) == country
 
 
 codes = st.sampled_from(["", "+", "00", "011", *(f"+{code}" for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE)])

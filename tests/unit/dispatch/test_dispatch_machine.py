@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from campaign_pipeline.campaigns.sender_policy import SenderPolicy
 from campaign_pipeline.core.database import open_database, reading
 from campaign_pipeline.core.errors import Halted
 from campaign_pipeline.core.lake import Lake
@@ -24,6 +25,9 @@ from campaign_pipeline.core.tables import metadata
 from campaign_pipeline.core.words import RETRYABLE, Channel, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.account import account
+from campaign_pipeline.dispatch.guards.base import Guard
+from campaign_pipeline.dispatch.guards.breaker import Breakers
+from campaign_pipeline.dispatch.guards.pace import Paced
 from campaign_pipeline.dispatch.guards.suppressed import NotSuppressed
 from campaign_pipeline.dispatch.outcomes import VERDICTS, Kind
 from campaign_pipeline.dispatch.patience import Patience
@@ -35,7 +39,17 @@ RUN = "spring-sale--20260302t090000z"
 START = datetime(2026, 3, 2, 9, 0, 5, tzinfo=UTC)
 MESSAGES, BATCH = 9, 3
 FINAL = (Outcome.ACCEPTED, Outcome.REJECTED, Outcome.SUPPRESSED, Outcome.EXPIRED, Outcome.CANCELLED)
-ANSWERS = (Kind.ACCEPTED, Kind.NO_ANSWER, Kind.NOT_CONNECTED, Kind.THROTTLED, Kind.CONFIG, Kind.HARD_ADDRESS)
+ANSWERS = (
+    Kind.ACCEPTED,
+    Kind.NO_ANSWER,
+    Kind.NOT_CONNECTED,
+    Kind.THROTTLED,
+    Kind.CONFIG,
+    Kind.HARD_ADDRESS,
+    Kind.COUNTRY,
+    Kind.FILTERED,
+)
+PACE = SenderPolicy.model_validate({"rate": "1/s", "daily": 5, "breaker": {"filtered": 2, "of": 4}})
 CRASHES = ("after_claim", "while_sending", "before_append", "never")
 
 
@@ -68,9 +82,17 @@ def machine(make_channel: Callable[[], Any], make_plan: Callable[..., None]) -> 
             tries=st.integers(1, 3),
             suppressed=st.sets(st.integers(0, MESSAGES - 1), max_size=2),
             rival=st.booleans(),
+            paced=st.booleans(),
         )
         def send(
-            self, answers: list[Kind], crash: str, crash_at: int, tries: int, suppressed: set[int], rival: bool
+            self,
+            answers: list[Kind],
+            crash: str,
+            crash_at: int,
+            tries: int,
+            suppressed: set[int],
+            rival: bool,
+            paced: bool,
         ) -> None:
             """One worker's call, killed somewhere or not; a rival claims a batch under its nose or not."""
             channel, requests = self.channel, 0
@@ -101,6 +123,12 @@ def machine(make_channel: Callable[[], Any], make_plan: Callable[..., None]) -> 
                     ledger.claim(self.engine, RUN, crash_at, 1, "rival", self.now)
                 return RunState.CANCELLED if self.cancelled else None
 
+            guards: list[Guard] = [
+                NotSuppressed(self.engine, Channel.EMAIL, lambda: {f"user{n}@example.com" for n in suppressed})
+            ]
+            if paced:
+                guards.append(Breakers(self.engine, Channel.EMAIL, "sendgrid", "sender", "one", PACE.breaker))
+                guards.append(Paced(self.engine, "sender", PACE))
             channel.before, channel.answers, channel.after = before, answer, after
             with contextlib.suppress(Killed, Halted):
                 send_due(
@@ -110,12 +138,13 @@ def machine(make_channel: Callable[[], Any], make_plan: Callable[..., None]) -> 
                     channel,
                     worker="one",
                     clock=lambda: self.now,
-                    guards=[
-                        NotSuppressed(self.engine, Channel.EMAIL, lambda: {f"user{n}@example.com" for n in suppressed})
-                    ],
+                    guards=guards,
                     stopped=stopped,
-                    patience=Patience(tries=tries, sleep=lambda _seconds: None),
+                    patience=Patience(tries=tries, sleep=self.sleep),
                 )
+
+        def sleep(self, seconds: float) -> None:
+            self.now += timedelta(seconds=seconds)
 
         @rule(data=st.data())
         def an_event_arrives(self, data: st.DataObject) -> None:
@@ -129,7 +158,7 @@ def machine(make_channel: Callable[[], Any], make_plan: Callable[..., None]) -> 
         def doubts_are_looked_up(self) -> None:
             settle_doubts(self.engine, self.lake, RUN, self.channel, self.now)
 
-        @rule(minutes=st.sampled_from([-60, 1, 10]))
+        @rule(minutes=st.sampled_from([-60, 1, 10, 24 * 60]))
         def the_clock_moves(self, minutes: int) -> None:
             self.now += timedelta(minutes=minutes)
             self.now = max(self.now, START)
