@@ -7,12 +7,16 @@ import sqlalchemy as sa
 
 from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.life_cycle import move_campaign
+from campaign_pipeline.campaigns.sending_policy import SendingPolicy
 from campaign_pipeline.core import ids
 from campaign_pipeline.core.database import insert_new
 from campaign_pipeline.core.errors import NotFound, Refused
-from campaign_pipeline.core.tables import campaign_versions, campaigns, runs
+from campaign_pipeline.core.tables import campaign_versions, campaigns, runs, sending_versions
 from campaign_pipeline.core.versions import Change, apply_version, newest_version, newest_versions, version
 from campaign_pipeline.core.words import RunState
+
+POLICY = "sending"
+"""The one name in the table of sending policies."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,18 @@ def load_campaigns(connection: sa.Connection) -> dict[str, Campaign]:
         name: Campaign.model_validate(newest.definition)
         for name, newest in newest_versions(connection, campaign_versions).items()
     }
+
+
+def apply_sending_policy(connection: sa.Connection, policy: SendingPolicy, at: datetime) -> Change:
+    """Keep the policy as a version, if it is new or changed: the newest is in force."""
+    definition = policy.model_dump(mode="json", exclude_none=True)
+    return apply_version(connection, sending_versions, POLICY, definition, at)[0]
+
+
+def load_sending_policy(connection: sa.Connection) -> SendingPolicy:
+    """The policy in force; an empty one if none was applied."""
+    newest = newest_versions(connection, sending_versions).get(POLICY)
+    return SendingPolicy.model_validate(newest.definition) if newest else SendingPolicy()
 
 
 def campaign_state(connection: sa.Connection, name: str) -> RunState:

@@ -6,11 +6,11 @@ from pathlib import Path
 import polars as pl
 import sqlalchemy as sa
 
-from campaign_pipeline.campaigns import gates
+from campaign_pipeline.campaigns import caps, gates
 from campaign_pipeline.campaigns.audience import ADDRESS_COLUMN, freeze
 from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
-from campaign_pipeline.campaigns.store import Run, campaign_state, load_run
+from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_sending_policy
 from campaign_pipeline.contacts.snapshot import read_snapshot
 from campaign_pipeline.contacts.snapshot_marker import read_marker
 from campaign_pipeline.core.database import reading, writing
@@ -63,7 +63,10 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
         consented = consented_for(connection, installation, run.campaign.channel, run.campaign.purpose)
         addresses = snapshot.get_column(ADDRESS_COLUMN[run.campaign.channel])
         suppressed = suppressed_for(connection, installation, run, addresses)
-    frozen = freeze(run, lake.read("segment_members", run_id), snapshot, consented, suppressed)
+    with reading(installation.engine) as connection:
+        applying = caps.applying(load_sending_policy(connection).caps, run.campaign.channel, run.campaign.purpose)
+        capped = caps.capped(connection, applying, installation.clock(), but_run=run_id)
+    frozen = freeze(run, lake.read("segment_members", run_id), snapshot, consented, suppressed, capped=capped)
     lake.write(frozen, "audience", run_id, metadata=marker.metadata() if marker else None)
     return run, frozen
 

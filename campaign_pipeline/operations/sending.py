@@ -11,9 +11,10 @@ from datetime import datetime
 import polars as pl
 import sqlalchemy as sa
 
+from campaign_pipeline.campaigns import caps
 from campaign_pipeline.campaigns.definition import Cron
 from campaign_pipeline.campaigns.life_cycle import UNDER_WAY, move_campaign, move_run, run_state
-from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs
+from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs, load_sending_policy
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.progress import progress_of
@@ -23,6 +24,7 @@ from campaign_pipeline.dispatch import fallbacks, ledger, reconcile, worker
 from campaign_pipeline.dispatch.account import RunAccount, account
 from campaign_pipeline.dispatch.channels import open_channel
 from campaign_pipeline.dispatch.guards.base import Guard
+from campaign_pipeline.dispatch.guards.caps import UnderCaps
 from campaign_pipeline.dispatch.guards.suppressed import NotSuppressed
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.reach import consented_for, suppressed_for
@@ -74,7 +76,18 @@ def worker_name() -> str:
 
 def guards_of(installation: Installation, run: Run, channel: Channel) -> Sequence[Guard]:
     """What is asked before each claim, in this order: those that only look, then those that reserve."""
-    return [NotSuppressed(installation.engine, channel, _NotToBeSentTo(installation, run, channel))]
+    return [
+        NotSuppressed(installation.engine, channel, _NotToBeSentTo(installation, run, channel)),
+        *_cap_guards(installation, run, channel),
+    ]
+
+
+def _cap_guards(installation: Installation, run: Run, channel: Channel) -> Sequence[Guard]:
+    """None unless a cap counts such messages: then nothing is written about them either."""
+    purpose = run.campaign.purpose
+    with reading(installation.engine) as connection:
+        applying = caps.applying(load_sending_policy(connection).caps, channel, purpose)
+    return [UnderCaps(applying, channel, purpose)] if applying else []
 
 
 class _NotToBeSentTo:
@@ -120,6 +133,7 @@ def settle_run(installation: Installation, run_id: str) -> RunAccount:
             if run_state(connection, run_id) == RunState.RUNNING:
                 now = installation.clock()
                 move_run(connection, run_id, RunState.COMPLETED, actor="dispatch", at=now)
+                caps.forget(connection, load_sending_policy(connection).caps, now)
                 _complete_campaign(connection, run, now)
                 return replace(settled, state=RunState.COMPLETED)
     if settled.standby and not settled.pending:
