@@ -1,7 +1,7 @@
 """The frozen audience of a run: who is sent to, in which variant, where and when; and who is not, and why.
 
 Reasons not to send come first, so that the variants are compared on contacts who could all be sent to:
-address, suppression, consent, one contact an address; then the holdout; then the variant.
+address, suppression, consent, frequency caps, one contact an address; then the holdout; then the variant.
 """
 
 import numpy as np
@@ -30,6 +30,8 @@ SCHEMA: dict[str, pl.DataType] = {
 }
 """The audience's columns; beside them `contact`, a struct of the contact's snapshot, for the renderer."""
 
+NOBODY_CAPPED = pl.DataFrame(schema={"contact_id": pl.String, "cap": pl.String})
+
 
 def freeze(
     run: Run,
@@ -38,11 +40,14 @@ def freeze(
     consented: pl.Series,
     suppressed: pl.DataFrame,
     quiet_hours: QuietHoursPolicy | None = None,
+    *,
+    capped: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """The audience of `run`: a row for each of `members` (contact_id), sorted by contact_id.
 
     `consented`: contact ids with a granted consent for the run's channel and purpose, now.
     `suppressed`: (address, reason) of the channel's suppressed addresses, now.
+    `capped`: (contact_id, reason) of those who got as much as the team allows; None: nobody.
     A member without a row in `snapshot` (contact_snapshot) has no address.
     `quiet_hours`: what the team decided about them; without it the known rules hold (see send_times.py).
     """
@@ -54,6 +59,9 @@ def freeze(
         .join(snapshot, on="contact_id", how="left")
         .select("contact_id", "locale", "timezone", contact=pl.struct(snapshot.columns), address=address)
         .join(suppressed.select("address", why="reason").unique("address"), on="address", how="left")
+        .join(
+            NOBODY_CAPPED if capped is None else capped.select("contact_id", cap="reason"), on="contact_id", how="left"
+        )
         .sort("contact_id")
     )
     left_out = (
@@ -63,6 +71,8 @@ def freeze(
         .then(pl.lit(AudienceStatus.SUPPRESSED))
         .when(~pl.col("contact_id").is_in(consented.implode()))
         .then(pl.lit(AudienceStatus.NO_CONSENT))
+        .when(pl.col("cap").is_not_null())
+        .then(pl.lit(AudienceStatus.CAPPED))
     )
     facts = facts.with_columns(status=left_out)
     repeated = pl.col("status").is_null() & pl.col("contact_id").cum_count().over("address", "status").gt(1)
@@ -85,7 +95,12 @@ def freeze(
         .then(pl.lit(AudienceStatus.HELD_OUT))
         .otherwise("status")
         .alias("status"),
-        pl.when(pl.col("status") == AudienceStatus.SUPPRESSED).then("why").otherwise(pl.lit("")).alias("reason"),
+        pl.when(pl.col("status") == AudienceStatus.SUPPRESSED)
+        .then("why")
+        .when(pl.col("status") == AudienceStatus.CAPPED)
+        .then("cap")
+        .otherwise(pl.lit(""))
+        .alias("reason"),
         pl.when(sent_to).then("variant").alias("variant"),
         pl.when(sent_to).then("address").alias("address"),
         pl.when(sent_to).then("send_at").alias("send_at"),

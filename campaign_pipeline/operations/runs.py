@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import sqlalchemy as sa
 
-from campaign_pipeline.campaigns import gates
+from campaign_pipeline.campaigns import caps, gates
 from campaign_pipeline.campaigns.audience import ADDRESS_COLUMN, freeze
 from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
@@ -67,7 +67,11 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
         addresses = snapshot.get_column(ADDRESS_COLUMN[run.campaign.channel])
         suppressed = suppressed_for(connection, installation, run, addresses)
         policy = load_sending_policy(connection)
-    frozen = freeze(run, lake.read("segment_members", run_id), snapshot, consented, suppressed, policy.quiet_hours)
+    with reading(installation.engine) as connection:
+        applying = caps.applying(policy.caps, run.campaign.channel, run.campaign.purpose)
+        capped = caps.capped(connection, applying, installation.clock(), but_run=run_id)
+    members = lake.read("segment_members", run_id)
+    frozen = freeze(run, members, snapshot, consented, suppressed, policy.quiet_hours, capped=capped)
     lake.write(frozen, "audience", run_id, metadata=marker.metadata() if marker else None)
     return run, frozen
 

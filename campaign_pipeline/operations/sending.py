@@ -11,6 +11,7 @@ from datetime import datetime
 import polars as pl
 import sqlalchemy as sa
 
+from campaign_pipeline.campaigns import caps
 from campaign_pipeline.campaigns.definition import Cron
 from campaign_pipeline.campaigns.life_cycle import UNDER_WAY, move_campaign, move_run, run_state
 from campaign_pipeline.campaigns.sender_policy import BreakerPolicy
@@ -25,6 +26,7 @@ from campaign_pipeline.dispatch.account import RunAccount, account
 from campaign_pipeline.dispatch.channels import open_channel, provider_of, sender_of
 from campaign_pipeline.dispatch.guards.base import Guard
 from campaign_pipeline.dispatch.guards.breaker import Breakers
+from campaign_pipeline.dispatch.guards.caps import UnderCaps
 from campaign_pipeline.dispatch.guards.pace import Paced
 from campaign_pipeline.dispatch.guards.quiet_hours import InQuietHours
 from campaign_pipeline.dispatch.guards.suppressed import NotSuppressed
@@ -92,7 +94,16 @@ def guards_of(installation: Installation, run: Run, channel: Channel) -> Sequenc
             installation.engine, run.run_id, keeps=_keeps_quiet(installation, run, channel), deadline=run.deadline
         ),
         NotSuppressed(installation.engine, channel, _NotToBeSentTo(installation, run, channel)),
+        *_cap_guards(installation, run, channel),
     ]
+
+
+def _cap_guards(installation: Installation, run: Run, channel: Channel) -> Sequence[Guard]:
+    """None unless a cap counts such messages: then nothing is written about them either."""
+    purpose = run.campaign.purpose
+    with reading(installation.engine) as connection:
+        applying = caps.applying(load_sending_policy(connection).caps, channel, purpose)
+    return [UnderCaps(applying, channel, purpose)] if applying else []
 
 
 def _keeps_quiet(installation: Installation, run: Run, channel: Channel) -> bool:
@@ -157,6 +168,7 @@ def settle_run(installation: Installation, run_id: str) -> RunAccount:
             if run_state(connection, run_id) == RunState.RUNNING:
                 now = installation.clock()
                 move_run(connection, run_id, RunState.COMPLETED, actor="dispatch", at=now)
+                caps.forget(connection, load_sending_policy(connection).caps, now)
                 _complete_campaign(connection, run, now)
                 return replace(settled, state=RunState.COMPLETED)
     if settled.standby and not settled.pending:

@@ -93,10 +93,12 @@ contacted = sa.Table(  # whom messages were claimed for, while a frequency cap h
     metadata,
     sa.Column("run_id", sa.String(80), primary_key=True),
     sa.Column("message_no", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("batch_no", sa.Integer, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),  # the last one that was claimed
     sa.Column("contact_id", sa.String(24), nullable=False),
     sa.Column("channel", sa.String(16), nullable=False),
     sa.Column("purpose", sa.String(32), nullable=False),
-    sa.Column("at", Utc, nullable=False),
+    sa.Column("at", Utc, nullable=False),  # of that claim
     sa.Index(None, "contact_id", "at"),
 )
 

@@ -58,6 +58,8 @@ def upgrade() -> None:
         "contacted",
         sa.Column("run_id", sa.String(80), nullable=False),
         sa.Column("message_no", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("batch_no", sa.Integer, nullable=False),
+        sa.Column("attempt", sa.Integer, nullable=False),
         sa.Column("contact_id", sa.String(24), nullable=False),
         sa.Column("channel", sa.String(16), nullable=False),
         sa.Column("purpose", sa.String(32), nullable=False),

@@ -69,7 +69,9 @@ def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ins
     if request.param == "postgres":
         request.getfixturevalue("postgres_engine")
         url = request.getfixturevalue("postgres_url")
-    settings = Settings(_env_file=None, data_dir=tmp_path / "data", database_url=url, sendgrid_batch_size=2)
+    settings = Settings(
+        _env_file=None, data_dir=tmp_path / "data", database_url=url, sendgrid_batch_size=2, dispatch_requests=1
+    )
     installation = Installation(settings)
     installation.initialise()
     yield installation
