@@ -1,0 +1,63 @@
+"""What goes wrong: one function a mishap. Each does its harm at the moment it is called, and repairs what must run."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import sqlalchemy as sa
+
+from tests.chaos.storm import Storm
+
+Mishap = Callable[[Storm], None]
+
+
+def kill_a_worker(storm: Storm) -> None:
+    """kill -9 of one of the workers that are running."""
+    victims = storm.running()
+    if victims and storm.random.choice(victims).kill():
+        storm.kills += 1
+
+
+def kill_the_provider(storm: Storm) -> None:
+    """kill -9 of the provider, which is back within half a second, with its record of sends and nothing else."""
+    storm.world.provider.kill()
+    storm.kills += 1
+    time.sleep(storm.random.uniform(0, 0.5))
+    storm.world.provider.start()
+
+
+def step_the_clock(storm: Storm) -> None:
+    """kill -9 of a worker; the one that follows has a clock that is an hour behind or ahead."""
+    kill_a_worker(storm)
+    storm.next_environment["CAMPAIGN_CLOCK_OFFSET_SECONDS"] = str(storm.random.choice([-3600, 3600]))
+
+
+def start_a_rival(storm: Storm) -> None:
+    """One more worker for the same run, as when somebody materialises it again; it ends by itself."""
+    storm.start_worker()
+
+
+def cut_connections(storm: Storm) -> None:
+    """pg_terminate_backend for every connection to the run's database."""
+    engine = storm.world.installation.engine
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with engine.connect() as connection:
+        connection.execute(sa.text(cut))
+    engine.dispose()
+
+
+def restart(server: Any) -> Mishap:
+    """PostgreSQL goes down at once (immediate mode: it recovers from its log), and is back within half a second."""
+
+    def restart_the_database(storm: Storm) -> None:
+        storm.world.installation.engine.dispose()
+        process = psutil.Process(server.get_pid())
+        os.kill(process.pid, signal.SIGQUIT)
+        process.wait(30)
+        time.sleep(storm.random.uniform(0, 0.5))
+        server.ensure_postgres_running()
+
+    return restart_the_database
