@@ -17,7 +17,6 @@ from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.operations.installation import Installation
 from tests.chaos.judge import Policy
 
-CAMPAIGN = "chaos"
 PARTS = {
     Channel.EMAIL: {"subject": "Hello {}", "html": "<p>Dear {}</p>", "text": "Dear {}"},
     Channel.SMS: {"body": "Hi {}"},
@@ -33,7 +32,7 @@ SIZE = {Channel.EMAIL: "sendgrid_batch_size", Channel.SMS: "twilio_batch_size"}
 def plan_run(installation: Installation, channel: Channel, messages: int, policy: Policy = "never_duplicate") -> str:
     """The id of a run with `messages` messages that are due, planned and not sent; its contacts have consented."""
     due = installation.clock() - timedelta(minutes=10)
-    run_id = ids.run_id(CAMPAIGN, due)
+    run_id = ids.run_id(f"chaos-{channel}", due)
     size = getattr(installation.settings, SIZE[channel])
     written = _messages(channel, messages, size, due)
     lake = installation.lake
@@ -90,7 +89,8 @@ def _consents(written: pl.DataFrame, channel: Channel, at: datetime) -> pl.DataF
 
 def _record_run(connection: sa.Connection, run_id: str, channel: Channel, policy: Policy, at: datetime) -> None:
     variants = (Variant(name="plain", weight=1, template="chaos"),)
-    campaign = Campaign(campaign=CAMPAIGN, channel=channel, segment="all", variants=variants, on_doubt=policy)
+    name = ids.parse_run_id(run_id)[0]
+    campaign = Campaign(campaign=name, channel=channel, segment="all", variants=variants, on_doubt=policy)
     apply_campaign(connection, campaign, at)
-    row = {"run_id": run_id, "campaign": CAMPAIGN, "version": 1, "as_of": at, "state": RunState.RUNNING}
+    row = {"run_id": run_id, "campaign": name, "version": 1, "as_of": at, "state": RunState.RUNNING}
     connection.execute(sa.insert(runs).values(**row, requested_by="chaos", created_at=at))

@@ -53,7 +53,7 @@ class World:
 
     def work(self, run_id: str, **environment: str) -> Process:
         """One more worker for the run."""
-        channel = "sms" if run_id.endswith("sms") else "email"
+        channel = run_id.split("--")[0].removeprefix("chaos-")
         return self.processes.start("worker", [sys.executable, "-c", WORK, run_id, channel], **environment)
 
     def open_messages(self, run_id: str) -> int:
