@@ -13,6 +13,11 @@ from tests.chaos.storm import Storm
 
 Mishap = Callable[[Storm], None]
 
+CUT = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
 
 def kill_a_worker(storm: Storm) -> None:
     """kill -9 of one of the workers that are running."""
@@ -43,9 +48,8 @@ def start_a_rival(storm: Storm) -> None:
 def cut_connections(storm: Storm) -> None:
     """pg_terminate_backend for every connection to the run's database."""
     engine = storm.world.installation.engine
-    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     with engine.connect() as connection:
-        connection.execute(sa.text(cut))
+        connection.execute(sa.text(CUT))
     engine.dispose()
 
 

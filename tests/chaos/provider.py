@@ -61,9 +61,7 @@ class Provider:
 
     def unanswered(self) -> int:
         """Requests of this life that met a fault after which nobody knows what happened."""
-        return sum(
-            fault["hits"] for fault in self.control.faults() if fault["kind"] not in {*HARMLESS, FaultKind.SLOW}
-        )
+        return sum(fault["hits"] for fault in self.control.faults() if fault["kind"] not in {*HARMLESS, FaultKind.SLOW})
 
     def sent(self) -> int:
         """Physical sends so far; reads what is new."""

@@ -12,7 +12,6 @@ from tests.chaos.mishaps import kill_a_worker
 from tests.chaos.planned import plan_run
 from tests.chaos.storm import Storm
 
-
 E_MAILS = (Channel.EMAIL, 5_000, 8, 50)
 TEXTS = (Channel.SMS, 300, 3, 10)
 

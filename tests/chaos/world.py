@@ -77,7 +77,9 @@ class World:
     def settle(self, run_id: str, seconds: float = 60.0) -> Settled:
         """Once every worker's answer is overdue: take in the provider's events, ask it about the rest, end the run."""
         offset = 2 * SETTLING / timedelta(seconds=1)
-        later = Installation(Settings(_env_file=None, **_given(self.installation.settings), clock_offset_seconds=offset))  # pyright: ignore[reportCallIssue]
+        later = Installation(
+            Settings(_env_file=None, **_given(self.installation.settings), clock_offset_seconds=offset)
+        )  # pyright: ignore[reportCallIssue]
         try:
             self.provider.control.wait_until_idle(seconds)
             received = receive(later.engine, later.lake, later.settings)
@@ -116,8 +118,3 @@ def world(folder: Path, database_url: str = "", faults: Iterable[Fault] = (), **
             provider.start()
             yield World(installation, provider, processes)
         installation.engine.dispose()
-
-
-def _given(settings: Settings) -> dict[str, Any]:
-    """The settings that are not left at their defaults."""
-    return {name: getattr(settings, name) for name in settings.model_fields_set}
