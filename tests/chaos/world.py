@@ -2,7 +2,7 @@
 
 import socket
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -51,10 +51,11 @@ class World:
     provider: Provider
     processes: Processes
 
-    def work(self, run_id: str, **environment: str) -> Process:
-        """One more worker for the run."""
+    def work(self, run_id: str, within: Sequence[str] = (), **environment: str) -> Process:
+        """One more worker for the run; `within`: a command that starts it in its own way."""
         channel = run_id.split("--")[0].removeprefix("chaos-")
-        return self.processes.start("worker", [sys.executable, "-c", WORK, run_id, channel], **environment)
+        command = [*within, sys.executable, "-c", WORK, run_id, channel]
+        return self.processes.start("worker", command, **environment)
 
     def open_messages(self, run_id: str) -> int:
         """Messages that may still be sent, by the ledger."""
@@ -76,10 +77,10 @@ class World:
 
     def settle(self, run_id: str, seconds: float = 60.0) -> Settled:
         """Once every worker's answer is overdue: take in the provider's events, ask it about the rest, end the run."""
-        offset = 2 * SETTLING / timedelta(seconds=1)
-        later = Installation(
-            Settings(_env_file=None, **_given(self.installation.settings), clock_offset_seconds=offset)
-        )  # pyright: ignore[reportCallIssue]
+        settings = self.installation.settings
+        given = {name: getattr(settings, name) for name in settings.model_fields_set}
+        given["clock_offset_seconds"] = 2 * SETTLING / timedelta(seconds=1)
+        later = Installation(Settings(_env_file=None, **given))  # pyright: ignore[reportCallIssue]
         try:
             self.provider.control.wait_until_idle(seconds)
             received = receive(later.engine, later.lake, later.settings)
