@@ -19,7 +19,7 @@ LATEST = 0.9
 EARLY = 0.2
 """Share of mishaps that come while a worker starts and reads the ledger, not while it sends."""
 
-START_SECONDS = 1.5
+START_SECONDS = 0.5
 HESITATION_SECONDS = 0.03
 """About as long as a request takes, so that each step of the protocol is hit."""
 
@@ -97,8 +97,8 @@ class Storm:
             raise TimeoutError(f"not over after {self.seconds:g} s; endings {dict(self.endings)}\n{last}")
         ended = [process for process in self.lives if not process.running]
         self.lives = [process for process in self.lives if process not in ended]
-        self.endings.update(process.popen.returncode for process in ended)
-        if any(process.popen.returncode == 0 for process in ended):
+        self.endings.update(process.code or 0 for process in ended)
+        if any(process.code == 0 for process in ended):
             self.over = self.world.open_messages(self.run_id) == 0
         while not self.over and len(self.lives) < self.workers:
             self.start_worker()

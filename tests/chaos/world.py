@@ -27,14 +27,10 @@ from campaign_pipeline.web.server import ReceiverServer
 from tests.chaos.judge import Evidence
 from tests.chaos.processes import Process, Processes
 from tests.chaos.provider import Provider
+from tests.chaos.worker import work
 
-WORK = """
-import os, sys
-from campaign_pipeline.cli.setup import open_installation
-from campaign_pipeline.core.words import Channel
-from campaign_pipeline.operations.runs import send_channel
-print(send_channel(open_installation(), sys.argv[1], Channel(sys.argv[2]), worker_name=f"worker {os.getpid()}"))
-"""
+FROM_NOTHING = 6
+"""One worker in so many is started from nothing, as a user starts it; the others are forked."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +49,10 @@ class World:
 
     def work(self, run_id: str, within: Sequence[str] = (), **environment: str) -> Process:
         """One more worker for the run; `within`: a command that starts it in its own way."""
-        channel = run_id.split("--")[0].removeprefix("chaos-")
-        command = [*within, sys.executable, "-c", WORK, run_id, channel]
-        return self.processes.start("worker", command, **environment)
+        if within or len(self.processes.started) % FROM_NOTHING == 0:
+            command = [*within, sys.executable, "-m", "tests.chaos.worker", run_id]
+            return self.processes.start("worker", command, **environment)
+        return self.processes.fork("worker", work, run_id, **environment)
 
     def open_messages(self, run_id: str) -> int:
         """Messages that may still be sent, by the ledger."""

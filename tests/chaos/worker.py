@@ -1,0 +1,17 @@
+"""What a worker process does."""
+
+import os
+import sys
+
+from campaign_pipeline.cli.setup import open_installation
+from campaign_pipeline.core.words import Channel
+from campaign_pipeline.operations.runs import send_channel
+
+
+def work(run_id: str) -> None:
+    channel = Channel(run_id.split("--")[0].removeprefix("chaos-"))
+    print(send_channel(open_installation(), run_id, channel, worker_name=f"worker {os.getpid()}"))  # noqa: T201
+
+
+if __name__ == "__main__":
+    work(sys.argv[1])
