@@ -40,6 +40,11 @@ class Process:
         self._process, self._log = process, log
 
     @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
     def code(self) -> int | None:
         """Its exit code, -9 if it was killed; None while it runs."""
         process = self._process
