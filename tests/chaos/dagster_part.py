@@ -2,13 +2,12 @@
 
 import dagster as dg
 
-from campaign_pipeline.defs import automation
-from campaign_pipeline.defs.repository import defs as whole
+from campaign_pipeline.defs import automation, repository
 
 defs = dg.Definitions(
-    assets=whole.assets,
+    assets=repository.defs.assets,
     jobs=[automation.run_campaign],
     sensors=[automation.due_campaigns, automation.failed_campaigns],
-    resources=whole.resources,
-    executor=whole.executor,
+    resources=repository.defs.resources,
+    executor=repository.defs.executor,
 )

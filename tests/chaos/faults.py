@@ -4,7 +4,7 @@ from typing import Literal
 
 from campaign_pipeline.sandbox.faults import Fault, FaultKind
 
-EACH = 0.015
+EACH = 0.01
 """Share of requests that meet each kind of fault."""
 
 KINDS = (

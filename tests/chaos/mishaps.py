@@ -30,6 +30,7 @@ def kill_the_provider(storm: Storm) -> None:
     """kill -9 of the provider, which is back within half a second, with its record of sends and nothing else."""
     storm.world.provider.kill()
     storm.kills += 1
+    storm.provider_kills += 1
     time.sleep(storm.random.uniform(0, 0.5))
     storm.world.provider.start()
 

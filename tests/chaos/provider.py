@@ -37,6 +37,7 @@ class Provider:
         self.control = SandboxClient(f"http://127.0.0.1:{port}")
         self._truth = settings.sandbox_dir / FILE
         self._counted, self._lines = 0, 0
+        self._unanswered = 0  # in its lives before this one
         self._process: Process | None = None
 
     def start(self) -> None:
@@ -52,6 +53,7 @@ class Provider:
 
     def kill(self) -> None:
         assert self._process is not None
+        self._unanswered = self.unanswered()
         self._process.kill()
 
     def calm(self) -> None:
@@ -60,8 +62,9 @@ class Provider:
         self.control.clear_faults()
 
     def unanswered(self) -> int:
-        """Requests of this life that met a fault after which nobody knows what happened."""
-        return sum(fault["hits"] for fault in self.control.faults() if fault["kind"] not in {*HARMLESS, FaultKind.SLOW})
+        """Requests that met a fault after which nobody knows what happened; the last ones before a kill may lack."""
+        told = {*HARMLESS, FaultKind.SLOW}
+        return self._unanswered + sum(fault["hits"] for fault in self.control.faults() if fault["kind"] not in told)
 
     def sent(self) -> int:
         """Physical sends so far; reads what is new."""

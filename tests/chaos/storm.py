@@ -36,6 +36,7 @@ class Storm:
     seconds: float = 120.0  # after which it is given up
     progress: Progress = lambda _done, _total: None
     kills: int = 0  # processes that were running and were killed
+    provider_kills: int = 0  # ... of these, the provider
     endings: Counter[int] = field(default_factory=Counter[int])  # workers by exit code
     next_environment: dict[str, str] = field(default_factory=dict[str, str])  # of the next worker only
     lives: list[Process] = field(default_factory=list[Process])  # workers that run, or were not looked at since

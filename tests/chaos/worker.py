@@ -5,7 +5,7 @@ import sys
 
 from campaign_pipeline.cli.setup import open_installation
 from campaign_pipeline.core.words import Channel
-from campaign_pipeline.operations.runs import send_channel
+from campaign_pipeline.operations.sending import send_channel
 
 
 def work(run_id: str) -> None:

@@ -17,10 +17,10 @@ from campaign_pipeline.core.words import Outcome
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.ledger import Source
-from campaign_pipeline.dispatch.states import OPEN, SETTLING, states
+from campaign_pipeline.dispatch.states import OPEN, SETTLING, attempts, states
 from campaign_pipeline.events.ingest import receive
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.runs import settle_run
+from campaign_pipeline.operations.sending import settle_run
 from campaign_pipeline.sandbox.faults import Fault
 from campaign_pipeline.sandbox.ground_truth import read_sends
 from campaign_pipeline.web.server import ReceiverServer
@@ -56,20 +56,18 @@ class World:
 
     def open_messages(self, run_id: str) -> int:
         """Messages that may still be sent, by the ledger."""
-        return self._states(run_id).filter(pl.col("state").is_in(list(OPEN))).height
+        return states(*self._ledger(run_id)).filter(pl.col("state").is_in(list(OPEN))).height
 
     def evidence(self, run_id: str) -> Evidence:
-        index = BatchFile(self.installation.lake, run_id).index()
-        with reading(self.installation.engine) as connection:
-            outcomes = ledger.read_outcomes(connection, run_id)
+        index, held = self._ledger(run_id)
         given_up = (pl.col("outcome") == Outcome.NOT_SENT.value) & pl.col("source").is_in(
             [Source.POLICY.value, Source.OPERATOR.value]
         )
         return Evidence(
             messages=index.select("message_no", "message_id"),
-            states=self._states(run_id),
+            states=states(index, held),
             sends=read_sends(self.installation.settings.sandbox_dir).filter(pl.col("run_id") == run_id),
-            repeats=outcomes.filter(given_up).select("message_no"),
+            repeats=attempts(index, held).filter(given_up).select("message_no"),
         )
 
     def settle(self, run_id: str, seconds: float = 60.0) -> Settled:
@@ -90,11 +88,11 @@ class World:
         with reading(self.installation.engine) as connection:
             return ledger.read_outcomes(connection, run_id, source=source).height
 
-    def _states(self, run_id: str) -> pl.DataFrame:
+    def _ledger(self, run_id: str) -> tuple[pl.DataFrame, ledger.Ledger]:
+        """(BatchFile.index, all that the ledger holds of the run)."""
         index = BatchFile(self.installation.lake, run_id).index()
         with reading(self.installation.engine) as connection:
-            claims, outcomes = ledger.read_claims(connection, run_id), ledger.read_outcomes(connection, run_id)
-        return states(index, claims, outcomes)
+            return index, ledger.read_ledger(connection, run_id)
 
 
 @contextmanager
@@ -103,7 +101,7 @@ def world(folder: Path, database_url: str = "", faults: Iterable[Fault] = (), **
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    values = {"data_dir": folder / "data", "database_url": database_url, "request_timeout_seconds": 5.0}
+    values = {"data_dir": folder / "data", "database_url": database_url}
     values |= {"sendgrid_base_url": url, "twilio_base_url": url, "media_dir": ""} | changes
     with ReceiverServer(Settings(_env_file=None, **values)) as receiver:  # pyright: ignore[reportCallIssue]
         values["public_url"] = receiver.url
