@@ -73,7 +73,7 @@ class DagsterHome:
 
     def runs_of(self, partition: str) -> list[dg.DagsterRun]:
         """All Dagster runs of a campaign's run, oldest first."""
-        runs = self.instance.get_runs(dg.RunsFilter(run_campaign.name, tags={"dagster/partition": partition}))
+        runs = self.instance.get_runs(dg.RunsFilter(job_name=run_campaign.name, tags={"dagster/partition": partition}))
         return runs[::-1]
 
     def _family(self) -> list[psutil.Process]:

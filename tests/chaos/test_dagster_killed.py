@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+import dagster as dg
 import pytest
 
 from campaign_pipeline.campaigns.store import request_run
@@ -55,11 +56,12 @@ def test_dagster_takes_up_a_run_whose_worker_was_killed(town: World, dagster: Da
     until(lambda: sent(town, run_id) >= 5 * SIZE, 90, "the first messages leave")
     [killed] = dagster.runs_of(run_id)
     dagster.kill_the_worker_of(killed)
-    until(lambda: any(run.is_success for run in dagster.runs_of(run_id)), 90, "a retry succeeds")
 
-    _, retry = dagster.runs_of(run_id)
-    assert retry.parent_run_id == killed.run_id
-    assert retry.tags["dagster/retry_strategy"] == "ALL_STEPS"
+    def retries() -> list[dg.DagsterRun]:  # others may be there as well: whatever is left behind is taken up again
+        return [run for run in dagster.runs_of(run_id) if run.parent_run_id == killed.run_id]
+
+    until(lambda: any(run.is_success for run in retries()), 90, "a retry succeeds")
+    assert {run.tags["dagster/retry_strategy"] for run in retries()} == {"ALL_STEPS"}
     found = judge(town.evidence(run_id), bounds=Bounds(silent=SIZE, unanswered=0))
     assert found.problems == ()
     assert found.left > found.messages - SIZE
