@@ -1,7 +1,7 @@
 """The long chaos run: `make chaos`. It ends by itself, with exit code 1 if the promise was broken.
 
-Most mishaps are kills of workers; among them the provider is killed, clocks are wrong, rivals come, and PostgreSQL is
-restarted. Every choice follows from the seed, but not the moments, which are those of real processes.
+Most mishaps are kills of workers; among them the provider is killed, clocks are wrong, rivals come, workers stand still,
+and PostgreSQL is restarted. Every choice follows from the seed, but not the moments, which are those of real processes.
 """
 
 import argparse
@@ -84,10 +84,10 @@ def options() -> argparse.Namespace:
 
 
 def harm(kills: int, more: list[mishaps.Mishap], random: Random) -> list[mishaps.Mishap]:
-    """`kills` kills of all kinds, some rivals, and `more`, in a random order."""
+    """`kills` kills of all kinds, some rivals and frozen workers, and `more`, in a random order."""
     chosen = [mishap for mishap, number in OUT_OF_20.items() for _ in range(kills * number // 20)]
     chosen += [mishaps.kill_a_worker] * (kills - len(chosen))
-    chosen += [mishaps.start_a_rival] * (kills // 20)
+    chosen += [mishaps.start_a_rival, mishaps.freeze_a_worker] * (kills // 20)
     chosen += more * (kills // 40)
     random.shuffle(chosen)
     return chosen

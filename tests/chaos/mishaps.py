@@ -9,6 +9,7 @@ from typing import Any
 import psutil
 import sqlalchemy as sa
 
+from campaign_pipeline.events.ingest import receive
 from tests.chaos.storm import Storm
 
 Mishap = Callable[[Storm], None]
@@ -39,6 +40,18 @@ def step_the_clock(storm: Storm) -> None:
     """kill -9 of a worker; the one that follows has a clock that is an hour behind or ahead."""
     kill_a_worker(storm)
     storm.next_environment["CAMPAIGN_CLOCK_OFFSET_SECONDS"] = str(storm.random.choice([-3600, 3600]))
+
+
+def freeze_a_worker(storm: Storm) -> None:
+    """A worker stands still for up to a second, as in a machine that is moved, and then goes on as if nothing was."""
+    if workers := storm.running():
+        storm.random.choice(workers).freeze(storm.random.uniform(0, 1))
+
+
+def take_in_events(storm: Storm) -> None:
+    """What the provider has told of so far is taken in while workers go on."""
+    world = storm.world
+    receive(world.installation.engine, world.installation.lake, world.installation.settings)
 
 
 def start_a_rival(storm: Storm) -> None:

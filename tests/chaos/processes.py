@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
@@ -58,6 +59,13 @@ class Process:
         """kill -9, at once; whether it was still running."""
         self._process.kill()
         return self.wait(END_SECONDS) == KILLED
+
+    def freeze(self, seconds: float) -> None:
+        """Let it stand still for so long."""
+        if self.running:
+            os.kill(self.pid, signal.SIGSTOP)
+            time.sleep(seconds)
+            os.kill(self.pid, signal.SIGCONT)
 
     def wait(self, seconds: float) -> int:
         """Its exit code; TimeoutError if it goes on for longer."""
