@@ -1,7 +1,7 @@
 """The long chaos run: `make chaos`. It ends by itself, with exit code 1 if the promise was broken.
 
-Most mishaps are kills of workers; among them the provider is killed, clocks are wrong, rivals come, workers stand still,
-and PostgreSQL is restarted. Every choice follows from the seed, but not the moments, which are those of real processes.
+Most mishaps are kills of workers. Among them the provider is killed, clocks are wrong, rivals come, workers stand still
+and PostgreSQL is restarted. Every choice follows from the seed, but not the moments: those are of real processes.
 """
 
 import argparse
