@@ -27,6 +27,16 @@ def kill_a_worker(storm: Storm) -> None:
         storm.kills += 1
 
 
+def in_a_request(mishap: Mishap) -> Mishap:
+    """The same at a moment when the provider has taken a request and not answered yet."""
+
+    def at_that_moment(storm: Storm) -> None:
+        storm.until_sent(storm.world.provider.sent() + 1)
+        mishap(storm)
+
+    return at_that_moment
+
+
 def kill_the_provider(storm: Storm) -> None:
     """kill -9 of the provider, which is back within half a second, with its record of sends and nothing else."""
     storm.world.provider.kill()

@@ -57,6 +57,12 @@ class Storm:
             self._tend()
             time.sleep(POLL_SECONDS)
 
+    def until_sent(self, count: float) -> None:
+        """Until so many messages have left: at this moment a request is being answered."""
+        while self.world.provider.sent() < count and not self.over:
+            self._tend()
+            time.sleep(POLL_SECONDS)
+
     def running(self) -> list[Process]:
         return [process for process in self.lives if process.running]
 
@@ -79,10 +85,7 @@ class Storm:
         if self.random.random() < EARLY:
             self._pause(self.random.uniform(0, START_SECONDS))
             return
-        moment = max(moment, self.world.provider.sent() + 1)
-        while self.world.provider.sent() < moment and not self.over:
-            self._tend()
-            time.sleep(POLL_SECONDS)
+        self.until_sent(max(moment, self.world.provider.sent() + 1))
         time.sleep(self.random.uniform(0, HESITATION_SECONDS))
 
     def _pause(self, seconds: float) -> None:

@@ -3,13 +3,14 @@
 from campaign_pipeline.core.words import Channel
 from tests.chaos.conftest import MakeWorld
 from tests.chaos.faults import slow
-from tests.chaos.mishaps import kill_a_worker, kill_the_provider
+from tests.chaos.mishaps import in_a_request, kill_a_worker, kill_the_provider
 from tests.chaos.trial import run_trial
 
 
 def test_a_provider_that_dies_is_waited_for_and_gets_nothing_twice(make_world: MakeWorld) -> None:
-    world = make_world(faults=[slow("sendgrid", 0.02)], sendgrid_batch_size=50)
-    trial = run_trial(world, Channel.EMAIL, 2_000, [kill_the_provider, kill_a_worker] * 3, seed=4)
+    world = make_world(faults=[slow("sendgrid", 0.03)], sendgrid_batch_size=50)
+    mishaps = [in_a_request(kill_the_provider), kill_a_worker] * 3
+    trial = run_trial(world, Channel.EMAIL, 2_000, mishaps, seed=4)
     assert trial.problems == ()
     assert trial.storm.kills == 6
     assert not trial.storm.unexpected()

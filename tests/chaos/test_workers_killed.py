@@ -5,7 +5,7 @@ import pytest
 from campaign_pipeline.core.words import Channel
 from tests.chaos.conftest import MakeWorld
 from tests.chaos.faults import faults
-from tests.chaos.mishaps import kill_a_worker
+from tests.chaos.mishaps import in_a_request, kill_a_worker
 from tests.chaos.trial import run_trial
 
 E_MAILS = (Channel.EMAIL, 5_000, 8, 50)
@@ -28,8 +28,9 @@ def test_workers_that_are_killed_send_nothing_twice_and_lose_nothing(
     make_world: MakeWorld, channel: Channel, messages: int, kills: int, size: int, workers: int
 ) -> None:
     provider = "sendgrid" if channel is Channel.EMAIL else "twilio"
-    world = make_world(faults=faults(provider, 0.005), sendgrid_batch_size=size, twilio_batch_size=size)
-    trial = run_trial(world, channel, messages, [kill_a_worker] * kills, seed=workers, workers=workers)
+    world = make_world(faults=faults(provider, 0.02), sendgrid_batch_size=size, twilio_batch_size=size)
+    mishaps = [in_a_request(kill_a_worker), *[kill_a_worker] * (kills - 1)]
+    trial = run_trial(world, channel, messages, mishaps, seed=workers, workers=workers)
     assert trial.problems == ()
     assert trial.storm.kills == kills
     assert not trial.storm.unexpected()
