@@ -50,7 +50,7 @@ class World:
     def work(self, run_id: str, within: Sequence[str] = (), **environment: str) -> Process:
         """One more worker for the run; `within`: a command that starts it in its own way."""
         if within or len(self.processes.started) % FROM_NOTHING == 0:
-            command = [*within, sys.executable, "-m", "tests.chaos.worker", run_id]
+            command = [*within, sys.executable, "-m", "campaign_pipeline.cli", "work", run_id]
             return self.processes.start("worker", command, **environment)
         return self.processes.fork("worker", work, run_id, **environment)
 
