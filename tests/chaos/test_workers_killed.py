@@ -8,7 +8,7 @@ from tests.chaos.faults import faults
 from tests.chaos.mishaps import in_a_request, kill_a_worker
 from tests.chaos.trial import run_trial
 
-E_MAILS = (Channel.EMAIL, 5_000, 8, 50)
+E_MAILS = (Channel.EMAIL, 5_000, 8, 100)
 TEXTS = (Channel.SMS, 300, 3, 10)
 
 
