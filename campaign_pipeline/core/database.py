@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
-from campaign_pipeline.core.errors import InvalidInput, Refused
+from campaign_pipeline.core.errors import InvalidInput, Refused, Unavailable
 from campaign_pipeline.core.paths import SQL_DIR
 
 CONNECT_SECONDS = 10
@@ -32,7 +32,7 @@ def open_database(url: str) -> sa.Engine:
     backend = parsed.get_backend_name()
     if backend == "postgresql":
         timeout = {"connect_timeout": CONNECT_SECONDS}
-        return sa.create_engine(parsed, pool_pre_ping=True, connect_args=timeout)
+        return sa.create_engine(parsed, pool_pre_ping=True, connect_args=timeout, hide_parameters=True)
     if backend != "sqlite":
         raise InvalidInput(
             f"CAMPAIGN_DATABASE_URL: {backend} is not supported",
@@ -40,7 +40,7 @@ def open_database(url: str) -> sa.Engine:
         )
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(parsed)
+    engine = sa.create_engine(parsed, hide_parameters=True)  # they would stand in every traceback: addresses, names
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -65,8 +65,12 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 @contextmanager
 def writing(engine: sa.Engine) -> Generator[sa.Connection]:
-    """One write transaction: committed, durable, when the block ends; rolled back when it raises."""
+    """One write transaction: committed, durable, when the block ends; rolled back when it raises.
+
+    Unavailable when the database goes away or is full: then nobody knows whether it was committed.
+    """
     with (
+        _in_words(),
         engine.connect().execution_options(writing=True) as connection,
         connection.begin(),
     ):
@@ -75,9 +79,21 @@ def writing(engine: sa.Engine) -> Generator[sa.Connection]:
 
 @contextmanager
 def reading(engine: sa.Engine) -> Generator[sa.Connection]:
-    """One consistent snapshot to read from."""
-    with engine.connect() as connection:
+    """One consistent snapshot to read from. Unavailable when the database goes away."""
+    with _in_words(), engine.connect() as connection:
         yield connection
+
+
+@contextmanager
+def _in_words() -> Generator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        said = str(error.orig).partition("\n")[0]
+        raise Unavailable(
+            f"the database cannot be used: {said}",
+            "What was committed is kept. See that it runs and that its disk is not full, then do the same again.",
+        ) from error
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> int:

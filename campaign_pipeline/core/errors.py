@@ -7,6 +7,7 @@
     |- Refused                    understood, but not allowed now (live sending off, wrong state)
     |- GateFailed                 a check that stands before sending did not pass
     |- Halted                     a provider answered so that nothing more may be sent
+    |- Unavailable                the database is gone, full or locked: later the same may go well
     '- Inconsistent               two records that must agree do not; never continue
 
 The command line turns each into one message and an exit code (`cli`), Dagster into a failed step.
@@ -58,3 +59,7 @@ class Halted(CampaignError):
 
 class Inconsistent(CampaignError):
     exit_code = 7
+
+
+class Unavailable(CampaignError):
+    exit_code = 8

@@ -1,7 +1,8 @@
 """The ground truth: one line for every physical send, the oracle for "never twice, never lost".
 
 `{data_dir}/sandbox/sends.jsonl`, appended before the answer leaves, by plain write(2): once it returned, the
-lines survive a kill -9 of the sandbox (not a power cut). Columns: SENDS.
+lines survive a kill -9 of the sandbox (not a power cut). A kill in the middle of the write leaves a torn line: what it
+stood for had not left, nobody was told that it had, and it is passed over. Columns: SENDS.
 """
 
 import os
@@ -83,6 +84,7 @@ class GroundTruth:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE
         self._file = os.open(self.path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        os.ftruncate(self._file, len(_whole_lines(self.path)))  # the next line must not continue a torn one
 
     def append(self, lines: bytes) -> None:
         """Whole lines; when this returns, they are the operating system's."""
@@ -100,9 +102,14 @@ class GroundTruth:
 def read_sends(folder: Path) -> pl.DataFrame:
     """All sends of the sandbox under `folder` ({data_dir}/sandbox), columns SENDS, in the order they happened."""
     path = folder / FILE
-    if not path.exists() or path.stat().st_size == 0:
-        return pl.DataFrame(schema=SENDS)
-    return pl.read_ndjson(path, schema=SENDS)
+    lines = _whole_lines(path) if path.exists() else b""
+    return pl.read_ndjson(lines, schema=SENDS) if lines else pl.DataFrame(schema=SENDS)
+
+
+def _whole_lines(path: Path) -> bytes:
+    """The file without a line that was torn, or that is being written at this moment."""
+    content = path.read_bytes()
+    return content[: content.rfind(b"\n") + 1]
 
 
 def duplicates(sends: pl.DataFrame) -> list[Duplicate]:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from campaign_pipeline.core.errors import InvalidInput, NotFound
+from campaign_pipeline.core.errors import InvalidInput, NotFound, Unavailable
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.core.words import Channel, ConsentState
 from campaign_pipeline.events.inbox import Inbox, InboxFull
@@ -76,7 +76,7 @@ class MessageLinks:
             return preferences_page(await _in_thread(lambda: message_preferences(self._installation, *message)))
         except NotFound:
             return gone_page()
-        except DBAPIError:
+        except (DBAPIError, Unavailable):
             return error_page(
                 "Please try again later",
                 "Your preferences cannot be shown at the moment.",

@@ -2,12 +2,13 @@
 
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from campaign_pipeline.core.database import insert_new, open_database, reading, require_schema, writing
-from campaign_pipeline.core.errors import InvalidInput, Refused
+from campaign_pipeline.core.errors import InvalidInput, Refused, Unavailable
 from campaign_pipeline.core.tables import claims
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -86,3 +87,23 @@ def test_a_database_without_schema_says_what_to_run() -> None:
 def test_a_database_we_cannot_use_is_refused(url: str, says: str) -> None:
     with pytest.raises(InvalidInput, match=says):
         open_database(url)
+
+
+def test_a_full_database_is_said_in_words_without_what_was_to_be_written(engine: sa.Engine) -> None:
+    rows = [_claim(number) | {"worker": "ann@example.com" * 100} for number in range(100)]
+
+    def fill() -> None:
+        with writing(engine) as connection:
+            pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+            insert_new(connection, claims, rows)
+
+    with pytest.raises(Unavailable, match="the database cannot be used: database or disk is full") as raised:
+        fill()
+    assert "ann@example.com" not in f"{raised.value} {raised.value.__cause__}"
+
+
+def test_a_database_that_is_gone_is_said_in_words(tmp_path: Path) -> None:
+    gone = open_database(f"postgresql+psycopg:///campaigns?host={tmp_path}")
+    with pytest.raises(Unavailable, match="the database cannot be used: "), reading(gone):
+        pytest.fail("there is no such database")

@@ -110,6 +110,17 @@ def test_the_ground_truth_is_read_as_written_and_shows_duplicates(tmp_path: Path
     assert duplicates(sends) == [Duplicate("a", 2)]
 
 
+def test_a_line_that_a_kill_tore_is_passed_over_and_not_continued(tmp_path: Path) -> None:
+    truth = GroundTruth(tmp_path)
+    truth.append(line(send("a")) + line(send("b"))[:40])
+    truth.close()
+    assert read_sends(tmp_path)["message_id"].to_list() == ["a"]
+    again = GroundTruth(tmp_path)
+    again.append(line(send("c")))
+    again.close()
+    assert read_sends(tmp_path)["message_id"].to_list() == ["a", "c"]
+
+
 @pytest.mark.parametrize(("text", "attempt"), [("2", 2), (3, 3), (None, None), ("x", None), ("-1", None)])
 def test_an_attempt_is_a_number_or_nothing(text: object, attempt: int | None) -> None:
     assert as_attempt(text) == attempt
