@@ -12,7 +12,8 @@ from campaign_pipeline.messages.checks.finding import as_frame
 from campaign_pipeline.messages.verify import GATE
 from campaign_pipeline.operations.checks import NO_ERRORS, NO_WARNINGS
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.runs import check_written, estimated_costs, preview_messages, write_messages
+from campaign_pipeline.operations.rendering import write_messages
+from campaign_pipeline.operations.runs import check_written, estimated_costs, preview_messages
 
 
 @dg.asset(

@@ -76,7 +76,7 @@ class BatchFile:
             variant=variant,
             batch_no=batch_no,
             attempt=attempt,
-            skeleton=self.skeletons[variant, locale],
+            skeleton=self.skeletons(step)[variant, locale],
             messages=tuple(map(Message, *(chosen[column].to_list() for column in Message._fields))),
             step=step,
             pace=pace,
@@ -84,7 +84,12 @@ class BatchFile:
             whole=whole,
         )
 
-    @cached_property
-    def skeletons(self) -> dict[Arm, MessageSkeleton]:
+    def skeletons(self, step: int = 0) -> dict[Arm, MessageSkeleton]:
         """By variant and locale."""
-        return read_skeletons(self.lake.read("skeletons", self.run_id))
+        if step not in self._skeletons:
+            self._skeletons[step] = read_skeletons(self.lake.read("skeletons", self.run_id), step)
+        return self._skeletons[step]
+
+    @cached_property
+    def _skeletons(self) -> dict[int, dict[Arm, MessageSkeleton]]:
+        return {}

@@ -80,17 +80,19 @@ def advance(
     index = file.index()
     with reading(engine) as connection:
         where = states(index, ledger.read_ledger(connection, run_id))
-    known = index.select("message_no", "message_id", "contact_id", "step").join(
-        where.select("message_no", "state", "code"), on="message_no"
+    known = (
+        index.select("message_no", "message_id", "contact_id", "step")
+        .join(where.select("message_no", "state", "code"), on="message_no")
+        .sort("contact_id", "step")  # a channel that could never reach the contact has no message
+        .with_columns(
+            pl.col(name).shift(1).over("contact_id").alias(f"{name}_before") for name in ("message_id", "state", "code")
+        )
     )
-    before = known.select(
-        "contact_id", pl.col("step") + 1, before="message_id", state_before="state", code_before="code"
-    )
-    waiting = known.filter(pl.col("state") == STANDBY).join(before, on=["contact_id", "step"])
+    waiting = known.filter(pl.col("state") == STANDBY).sort("message_no")
     rows = [
         OutcomeRow(run_id, message_no, 0, Source.POLICY, outcome, code, "", now)
         for message_no, message_before, state, code in waiting.select(
-            "message_no", "before", "state_before", "code_before"
+            "message_no", "message_id_before", "state_before", "code_before"
         ).iter_rows()
         for outcome, code in [_decide(state, code, (failed or {}).get(message_before), message_before in reached)]
         for outcome, code in [_in_time(outcome, code, state, now > until)]

@@ -160,7 +160,7 @@ def _languages(tags: pl.Series, stored: StoredTemplate) -> pl.Series:
 
 def _skeletons(variants: Mapping[Arm, Variant]) -> pl.DataFrame:
     rows = [
-        (*arm, variant.stored.template.template, variant.stored.hash, part, piece.slots, list(piece.constants))
+        (*arm, variant.stored.template.template, variant.stored.hash, part, piece.slots, list(piece.constants), 0)
         for arm, variant in variants.items()
         for part, piece in variant.skeleton.parts
     ]

@@ -22,6 +22,7 @@ SKELETONS_SCHEMA: dict[str, pl.DataType] = {
     "part": pl.String(),  # subject | html | text | body | content_sid | var:<n>
     "slots": pl.Int32(),
     "constants": pl.List(pl.String()),  # slots + 1 of them
+    "step": pl.Int16(),  # as in the messages: 0, or the number of a fallback channel
 }
 
 
@@ -57,8 +58,10 @@ def message_skeleton(template: Template, compiled: CompiledTemplate, locale: str
     return MessageSkeleton(tuple(parts))
 
 
-def read_skeletons(skeletons: pl.DataFrame) -> dict[Arm, MessageSkeleton]:
-    """The skeletons frame by variant and locale."""
+def read_skeletons(skeletons: pl.DataFrame, step: int = 0) -> dict[Arm, MessageSkeleton]:
+    """The skeletons frame by variant and locale, of one step (files of an earlier version have only the first)."""
+    if "step" in skeletons.columns:
+        skeletons = skeletons.filter(pl.col("step") == step)
     rows = skeletons.select("variant", "locale", "part", "constants").iter_rows()
     return {
         arm: MessageSkeleton(tuple((part, Skeleton(tuple(constants))) for _, _, part, constants in group))
@@ -68,10 +71,11 @@ def read_skeletons(skeletons: pl.DataFrame) -> dict[Arm, MessageSkeleton]:
 
 def assemble(skeletons: pl.DataFrame, messages: pl.DataFrame) -> Iterator[tuple[str, dict[str, str]]]:
     """(message_id, part -> whole text) of each row of the messages frame."""
-    by_arm = read_skeletons(skeletons)
+    steps = messages["step"].to_list() if "step" in messages.columns else [0] * messages.height
+    by_step = {step: read_skeletons(skeletons, step) for step in set(steps)}
     rows = messages.select("message_id", "variant", "locale", "fragments").iter_rows()
-    for message, variant, locale, fragments in rows:
-        yield message, _of_arm(by_arm, (variant, locale)).assemble(fragments)
+    for step, (message, variant, locale, fragments) in zip(steps, rows, strict=True):
+        yield message, _of_arm(by_step[step], (variant, locale)).assemble(fragments)
 
 
 def _of_arm(skeletons: Mapping[Arm, MessageSkeleton], arm: Arm) -> MessageSkeleton:

@@ -155,9 +155,14 @@ def check_run(installation: Installation, run: Run, messages: pl.DataFrame) -> l
     """What is wrong with the messages of a run (rows of the messages frame), graded as the settings say."""
     with reading(installation.engine) as connection:
         templates = load_templates(connection)
-    skeletons = read_skeletons(installation.lake.read("skeletons", run.run_id))
-    by_variant = {variant.name: templates[variant.template].template for variant in run.campaign.variants}
-    found = check_messages(skeletons, messages, by_variant, _unsubscribe(installation, run.run_id))
+    skeletons = installation.lake.read("skeletons", run.run_id)
+    unsubscribe = _unsubscribe(installation, run.run_id)
+    steps = messages["step"] if "step" in messages.columns else pl.lit(0)
+    found: list[Finding] = []
+    for step, (_, chosen) in enumerate(run.campaign.steps):
+        by_variant = {variant: templates[name].template for variant, name in chosen.items()}
+        of_step = messages.filter(steps == step)
+        found += check_messages(read_skeletons(skeletons, step), of_step, by_variant, unsubscribe)
     return graded(found, installation.settings.check_severity)
 
 

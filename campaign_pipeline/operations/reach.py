@@ -15,12 +15,19 @@ def consented_for(connection: sa.Connection, installation: Installation, channel
 
 
 def suppressed_for(
-    connection: sa.Connection, installation: Installation, run: Run, addresses: pl.Series
+    connection: sa.Connection,
+    installation: Installation,
+    run: Run,
+    addresses: pl.Series,
+    channel: Channel | None = None,
 ) -> pl.DataFrame:
-    """(address, reason): what is suppressed now for the run's channel and purpose, and the erased of `addresses`."""
+    """(address, reason): what is suppressed now for the run's purpose, and the erased of `addresses`.
+
+    `channel`: that of a fallback; without it the campaign's own.
+    """
     return suppressed_among(
         connection,
-        run.campaign.channel,
+        channel or run.campaign.channel,
         addresses,
         topic=run.campaign.purpose,
         at=installation.clock(),

@@ -11,28 +11,24 @@ from campaign_pipeline.campaigns.audience import ADDRESS_COLUMN, freeze
 from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
 from campaign_pipeline.campaigns.send_times import Timing
-from campaign_pipeline.campaigns.sender_policy import pace_of
 from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_sending_policy
 from campaign_pipeline.campaigns.timetable import Timetable
 from campaign_pipeline.contacts.snapshot import read_snapshot
 from campaign_pipeline.contacts.snapshot_marker import read_marker
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
-from campaign_pipeline.core.progress import progress_of
 from campaign_pipeline.core.tables import runs, state_changes
-from campaign_pipeline.core.words import Channel, RunState
+from campaign_pipeline.core.words import RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
-from campaign_pipeline.messages import verify
 from campaign_pipeline.messages.checks.finding import Finding
 from campaign_pipeline.messages.context import needs
 from campaign_pipeline.messages.preview import example_contact, preview_with_example
 from campaign_pipeline.messages.rates import estimate, read_rates
-from campaign_pipeline.messages.render import render_run
 from campaign_pipeline.messages.store import StoredTemplate, load_templates
 from campaign_pipeline.messages.tracking import link_rules, with_utm
 from campaign_pipeline.operations.checks import MESSAGES_HINT, check_run, message_gates
-from campaign_pipeline.operations.content import gather_context, item_types
+from campaign_pipeline.operations.content import item_types
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.reach import consented_for, suppressed_for
 from campaign_pipeline.operations.seeds import write_seeds
@@ -95,45 +91,6 @@ def check_audience(
     marker = read_marker(installation.lake, "audience", run.run_id)
     fresh = gates.snapshot_gate(run, now - marker.taken_at if marker else None, planned=planned)
     return [*gates.audience_gates(run, audience, consented, suppressed, now, final=final or planned), fresh]
-
-
-def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.DataFrame, gates.Gate]:
-    """Render the run's messages and cut them into batches; once planned, they are final.
-
-    The gate: whether a sample of what was written is what Jinja2 alone makes of it.
-    """
-    lake, settings = installation.lake, installation.settings
-    with reading(installation.engine) as connection:
-        run = load_run(connection, run_id)
-        if ledger.is_planned(connection, run_id):
-            return run, lake.read("messages", run_id), verify.final()
-        templates = load_templates(connection)
-        policy = load_sending_policy(connection)
-    campaign = run.campaign
-    size = settings.sendgrid_batch_size if campaign.channel == Channel.EMAIL else settings.twilio_batch_size
-    audience = lake.read("audience", run_id)
-    chosen = {variant.name: templates[variant.template] for variant in campaign.variants}
-    context = gather_context(installation, run, audience, {name: each.template for name, each in chosen.items()})
-    rendered = render_run(
-        audience,
-        chosen,
-        context=context,
-        run_id=run_id,
-        campaign=campaign.campaign,
-        channel=campaign.channel,
-        public_url=settings.public_url,
-        link_secret=settings.link_secret,
-        batch_size=size,
-        links=link_rules(campaign),
-        workers=settings.render_workers,
-        pace=pace_of(policy.sender(campaign.channel)),
-        progress=progress_of("rendered"),
-    )
-    lake.write(rendered.skeletons, "skeletons", run_id)
-    written = lake.write(rendered.messages, "messages", run_id)
-    sent = pl.scan_parquet(written, glob=False).select("message_id", "fragments")
-    sampled = sent.filter(pl.col("message_id").is_in(rendered.sample["message_id"].implode())).collect()
-    return run, rendered.messages, verify.verify_sample(rendered.sample, sampled)
 
 
 def check_written(

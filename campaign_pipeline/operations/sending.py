@@ -23,6 +23,7 @@ from campaign_pipeline.core.tables import runs
 from campaign_pipeline.core.words import Channel, Outcome, RunState
 from campaign_pipeline.dispatch import fallbacks, ledger, reconcile, worker
 from campaign_pipeline.dispatch.account import RunAccount, account
+from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.channels import open_channel, provider_of, sender_of
 from campaign_pipeline.dispatch.guards.base import Guard
 from campaign_pipeline.dispatch.guards.breaker import Breakers
@@ -136,13 +137,16 @@ class _NotToBeSentTo:
     def __call__(self) -> set[str]:
         audience = pl.concat([self._frozen, self._read()])
         with reading(self._installation.engine) as connection:
-            suppressed = suppressed_for(connection, self._installation, self._run, audience.get_column("address"))
+            suppressed = suppressed_for(
+                connection, self._installation, self._run, audience.get_column("address"), self._channel
+            )
             consented = consented_for(connection, self._installation, self._channel, self._run.campaign.purpose)
         withdrawn = audience.filter(~pl.col("contact_id").is_in(consented.implode())).get_column("address")
         return set(suppressed.get_column("address")) | set(withdrawn.drop_nulls())
 
     def _read(self) -> pl.DataFrame:
-        return self._installation.lake.read("audience", self._run.run_id).select("contact_id", "address")
+        rows = BatchFile(self._installation.lake, self._run.run_id).index(["contact_id", "address", "channel"])
+        return rows.filter(pl.col("channel").fill_null(self._run.campaign.channel) == self._channel).drop("channel")
 
 
 def end_messages(installation: Installation, run_id: str, *, worker_name: str) -> None:
@@ -187,10 +191,16 @@ def _complete_campaign(connection: sa.Connection, run: Run, now: datetime) -> No
 
 
 def _note_next_wave(installation: Installation, run_id: str, moment: datetime | None) -> None:
-    """When the run is taken up again, if something of it is left; None: as soon as may be."""
-    with writing(installation.engine) as connection:
-        connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(next_wave_at=moment))
+    """When the run is taken up again, if something of it is left; None: as soon as may be.
 
+    Of what several workers and channels say the earliest counts, as long as it has not come.
+    """
+    known = sa.select(runs.c.next_wave_at).where(runs.c.run_id == run_id)
+    with writing(installation.engine) as connection:
+        before = connection.execute(known).scalar_one()
+        if moment and before and installation.clock() < before < moment:
+            return
+        connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(next_wave_at=moment))
 
 def _stopped(installation: Installation, run_id: str) -> RunState | None:
     """PAUSED or CANCELLED if an operator said so: what a worker asks before each claim."""

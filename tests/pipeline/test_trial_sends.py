@@ -21,7 +21,7 @@ from campaign_pipeline.dispatch.channels.sendgrid import SendGrid
 from campaign_pipeline.events.ingest import receive
 from campaign_pipeline.messages.definition import Template
 from campaign_pipeline.messages.store import apply_template
-from campaign_pipeline.operations import control, runs, sending
+from campaign_pipeline.operations import control, rendering, runs, sending
 from campaign_pipeline.operations.seeds import seed_lake
 from campaign_pipeline.operations.send_test import send_test
 from tests.rehearsal import AS_OF, Rehearsal, rehearsal
@@ -67,7 +67,7 @@ def prepare(world: Rehearsal, template: dict[str, Any] = TEMPLATE, locale: str =
     run_id = world.request("spring")
     lake.write(snapshot.select("contact_id"), "segment_members", run_id)
     runs.freeze_audience(world.installation, run_id)
-    runs.write_messages(world.installation, run_id)
+    rendering.write_messages(world.installation, run_id)
     return run_id
 
 

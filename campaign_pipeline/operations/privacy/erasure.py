@@ -116,13 +116,14 @@ def _message_states(installation: Installation, person: Person, now: datetime) -
     """(run id, the row of states) of each message of the contact in a run that was planned."""
     with reading(installation.engine) as connection:
         planned = set(connection.execute(sa.select(plans.c.run_id)).scalars())
-    for run_id, number in sorted(person.numbers.items()):
+    for run_id, numbers in sorted(person.numbers.items()):
         if run_id not in planned:
             continue
         with reading(installation.engine) as connection:
             held = ledger.read_ledger(connection, run_id)
         where = in_flight(states(BatchFile(installation.lake, run_id).index(), held), held.claims, now)
-        yield run_id, where.row(by_predicate=pl.col("message_no") == number, named=True)
+        for row in where.filter(pl.col("message_no").is_in(sorted(numbers))).iter_rows(named=True):
+            yield run_id, row
 
 
 # ---- lake and files -----------------------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ def _erase_rows(connection: sa.Connection, installation: Installation, person: P
 def _give_up_doubts(connection: sa.Connection, installation: Installation, person: Person, now: datetime) -> None:
     """Whether these messages went out can be asked of nobody any more: the address to ask for is gone."""
     rows = [
-        OutcomeRow(run_id, person.numbers[run_id], row["attempt"], Source.POLICY, Outcome.UNKNOWN, "erased", "", now)
+        OutcomeRow(run_id, row["message_no"], row["attempt"], Source.POLICY, Outcome.UNKNOWN, "erased", "", now)
         for run_id, row in _message_states(installation, person, now)
         if row["state"] == Outcome.IN_DOUBT
     ]

@@ -26,14 +26,15 @@ class Person:
     """`addresses`: every e-mail and phone number that the contact has or was sent to, as normalised and as it came.
 
     `runs`: of all there are; with the contact's id they give the ids of its messages, by whatever channel. `numbers`:
-    run id -> number of the contact's message there, for those runs that have one. `name`: first and last name.
+    run id -> numbers of the contact's messages there, one a channel, for those runs that have any. `name`: first and
+    last name.
     """
 
     contact_id: str
     external_id: str | None
     addresses: frozenset[str]
     runs: frozenset[str]
-    numbers: dict[str, int]
+    numbers: dict[str, frozenset[int]]
     name: tuple[str, ...] = ()
 
     @cached_property
@@ -114,10 +115,10 @@ def _sent_to(lake: Lake, contact_id: str) -> set[str]:
     return found
 
 
-def _message_numbers(lake: Lake, contact_id: str) -> dict[str, int]:
-    found: dict[str, int] = {}
+def _message_numbers(lake: Lake, contact_id: str) -> dict[str, frozenset[int]]:
+    found: dict[str, frozenset[int]] = {}
     for run_id in lake.partitions("messages"):
         rows = pl.scan_parquet(lake.path("messages", run_id), glob=False).filter(pl.col("contact_id") == contact_id)
-        for number in rows.select("message_no").collect().to_series():
-            found[run_id] = number
+        if numbers := frozenset[int](rows.select("message_no").collect().to_series()):
+            found[run_id] = numbers
     return found

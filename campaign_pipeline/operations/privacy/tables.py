@@ -52,8 +52,8 @@ def _suppressed(person: Person) -> sa.ColumnElement[bool]:
 
 def _sent(person: Person) -> sa.ColumnElement[bool]:
     ours = [
-        sa.and_(t.outcomes.c.run_id == run_id, t.outcomes.c.message_no == number)
-        for run_id, number in person.numbers.items()
+        sa.and_(t.outcomes.c.run_id == run_id, t.outcomes.c.message_no.in_(sorted(numbers)))
+        for run_id, numbers in person.numbers.items()
     ]
     return sa.or_(sa.false(), *ours)
 

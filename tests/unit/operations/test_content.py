@@ -27,7 +27,8 @@ from campaign_pipeline.messages.store import load_template
 from campaign_pipeline.operations.apply import apply_folder
 from campaign_pipeline.operations.content import add_medium, release_codes
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.runs import freeze_audience, preview_messages, write_messages
+from campaign_pipeline.operations.rendering import write_messages
+from campaign_pipeline.operations.runs import freeze_audience, preview_messages
 from campaign_pipeline.segments.evaluate import members
 from campaign_pipeline.segments.store import load_segments
 

@@ -24,6 +24,7 @@ from campaign_pipeline.operations import sending
 from campaign_pipeline.operations.apply import apply_folder
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.privacy.erasure import erase_contact
+from campaign_pipeline.operations.rendering import write_messages
 from campaign_pipeline.operations.sending import send_channel
 from campaign_pipeline.operations.snapshot import take_snapshot
 
@@ -106,7 +107,7 @@ def move(installation: Installation, run_id: str, *states: RunState) -> None:
 
 def plan(installation: Installation, run_id: str) -> tuple[str, str]:
     """Render and plan the run; (external id, address) of the contact with the last message."""
-    _, messages, _ = module.write_messages(installation, run_id)
+    _, messages, _ = write_messages(installation, run_id)
     module.plan_dispatch(installation, run_id)
     address: str = messages["address"][-1]
     return f"x{address[4]}", address
@@ -219,7 +220,7 @@ def test_a_worker_that_has_the_message_in_memory_does_not_send_it(
 def test_a_run_that_was_not_planned_is_frozen_anew(
     installation: Installation, run_id: str, channel: ListChannel
 ) -> None:
-    module.write_messages(installation, run_id)
+    write_messages(installation, run_id)
     move(installation, run_id, RunState.FAILED)
     erase(installation, "x3")
     for asset in ("segment_members", "audience", "messages", "skeletons"):

@@ -16,7 +16,8 @@ from campaign_pipeline.core.tables import contacts
 from campaign_pipeline.core.words import Channel, ConsentState
 from campaign_pipeline.operations.apply import apply_folder
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.runs import check_audience, freeze_audience, plan_dispatch, write_messages
+from campaign_pipeline.operations.rendering import write_messages
+from campaign_pipeline.operations.runs import check_audience, freeze_audience, plan_dispatch
 from campaign_pipeline.operations.snapshot import take_snapshot
 
 HOUR = 3600
