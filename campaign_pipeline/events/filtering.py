@@ -38,7 +38,7 @@ def halt_filtered(connection: sa.Connection, settings: Settings, events: Sequenc
         ended = {
             event.event_id: event
             for event in events
-            if (event.channel, event.provider) == (channel, provider_of(channel))
+            if (event.channel, event.provider) == (channel, provider_of(channel, settings))
             and event.type in LAST_WORDS
             and event.received_at > since
         }
@@ -50,7 +50,7 @@ def halt_filtered(connection: sa.Connection, settings: Settings, events: Sequenc
                 subject,
                 Kind.FILTERED,
                 filtered[-1],
-                said_by=provider_of(channel),
+                said_by=provider_of(channel, settings),
                 actor="events",
                 at=at,
                 pause=limits.pause,

@@ -121,7 +121,9 @@ def sender_guards(installation: Installation, channel: Channel, worker_name: str
     sender = sender_of(channel, installation.settings)
     breaker = policy.breaker if policy else BreakerPolicy()
     return [
-        Breakers(installation.engine, channel, provider_of(channel), sender, worker_name, breaker),
+        Breakers(
+            installation.engine, channel, provider_of(channel, installation.settings), sender, worker_name, breaker
+        ),
         Paced(installation.engine, sender, policy),
     ]
 

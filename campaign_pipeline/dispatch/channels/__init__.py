@@ -5,8 +5,8 @@ from campaign_pipeline.core.words import Channel as ChannelName
 from campaign_pipeline.dispatch.channels.base import Channel
 
 
-def provider_of(name: ChannelName) -> str:
-    """Through whom the channel sends."""
+def provider_of(name: ChannelName, settings: Settings) -> str:  # noqa: ARG001  (chosen as open_channel chooses)
+    """Through whom the channel sends: the provider of what `open_channel` opens."""
     return "sendgrid" if name == ChannelName.EMAIL else "twilio"
 
 
@@ -17,7 +17,7 @@ def sender_of(name: ChannelName, settings: Settings) -> str:
         ChannelName.SMS: settings.twilio_from,
         ChannelName.WHATSAPP: settings.whatsapp_from,
     }
-    return f"{provider_of(name)}:{own.get(name, name.value)}"
+    return f"{provider_of(name, settings)}:{own.get(name, name.value)}"
 
 
 def open_channel(name: ChannelName, settings: Settings, *, tracks_clicks: bool = True) -> Channel:

@@ -140,7 +140,7 @@ def test_a_halted_channel_shows_why_and_until_when(installation: Installation, n
 def test_every_channel_is_opened_with_the_provider_that_it_says(settings: Settings) -> None:
     for channel in Channel:
         with open_channel(channel, settings) as opened:
-            assert opened.provider == provider_of(channel)
+            assert opened.provider == provider_of(channel, settings)
             assert sender_of(channel, settings).startswith(f"{opened.provider}:")
 
 
