@@ -15,10 +15,19 @@ from campaign_pipeline.core.tables import plans
 from campaign_pipeline.core.words import AudienceStatus, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
-from campaign_pipeline.dispatch.states import IN_FLIGHT, OPEN, SETTLING, STANDBY, attempts, in_flight, states
+from campaign_pipeline.dispatch.states import (
+    IN_FLIGHT,
+    OPEN,
+    SETTLING,
+    STANDBY,
+    attempts,
+    in_flight,
+    is_repeated,
+    states,
+)
 
-WANTED = (pl.col("source") == ledger.Source.OPERATOR.value) & (pl.col("outcome") == Outcome.NOT_SENT.value) | (
-    (pl.col("source") == ledger.Source.POLICY.value) & (pl.col("code") == ledger.NEVER_LOSE)
+WANTED = is_repeated() | (
+    (pl.col("source") == ledger.Source.OPERATOR.value) & (pl.col("outcome") == Outcome.NOT_SENT.value)
 )
 """Rows of outcomes by which a message may be sent again though nobody knows that it was not sent."""
 

@@ -1,11 +1,12 @@
 """The doubts of a run: messages of which nobody knows whether the provider took them, and what comes next for each.
 
-A doubt is asked about at once if the answer was lost, again when its claim is `settling` old, then whenever it has become
-twice as old, and once more when the campaign's window ends. Then it is decided (decide.py), unless an answer, an event
-or a person has settled it.
+A doubt is asked about at once if its answer is known to be lost, again when its claim is `settling` old, then whenever
+it has become twice as old, and once more when the campaign's window ends. Then it is decided (decide.py), unless an
+answer, an event or a person has settled it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,8 +19,8 @@ from campaign_pipeline.core.tables import lookups
 from campaign_pipeline.core.words import Outcome
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
-from campaign_pipeline.dispatch.ledger import NEVER_LOSE, UTC_TIME, Ledger, Source
-from campaign_pipeline.dispatch.states import SETTLING, states
+from campaign_pipeline.dispatch.ledger import UTC_TIME, Ledger, Source
+from campaign_pipeline.dispatch.states import SETTLING, is_repeated, states
 
 LOOKUPS: dict[str, Any] = {
     "message_no": pl.Int32,
@@ -64,6 +65,10 @@ class Rules:
     asks: frozenset[str] = frozenset()  # channels whose provider can be asked
     channel: str = ""  # of messages whose file is older than campaigns with several channels
 
+    def asking(self, channels: Iterable[str]) -> "Rules":
+        """The same, where the providers of these channels can be asked."""
+        return replace(self, asks=frozenset(channels))
+
     def repeats(self, now: datetime) -> bool:
         return self.never_lose and (self.until is None or now <= self.until)
 
@@ -99,7 +104,7 @@ def doubts_of(
         .group_by("message_no", "attempt")
         .agg(pl.col("finding").last(), pl.col("asked_at").last(), asked=pl.len())
     )
-    repeats = held.outcomes.filter((pl.col("source") == Source.POLICY.value) & (pl.col("code") == NEVER_LOSE))
+    repeats = held.outcomes.filter(is_repeated())
     found = (
         where.join(index.select("message_no", "message_id", "contact_id", "channel"), on="message_no")
         .join(held.claims, on=["batch_no", "attempt"])
@@ -151,7 +156,7 @@ def _look_at(rules: Rules, now: datetime) -> pl.Expr:
         .otherwise(pl.coalesce("recorded_at", settled))  # that no answer came is known: it need not be waited for
     )
     moment = pl.when(_asks(rules)).then(pl.min_horizontal(again, "decided_at")).otherwise("decided_at")
-    waits = pl.lit(rules.held and rules.never_lose) & ~pl.col("repeat") & is_decided(rules, now)
+    waits = pl.lit(rules.held and rules.repeats(now)) & ~pl.col("repeat") & is_decided(rules, now)
     in_doubt = pl.col("state") == Outcome.IN_DOUBT.value
     return pl.when(in_doubt).then(pl.when(waits).then(pl.lit(now + HELD)).otherwise(moment))
 
@@ -168,3 +173,17 @@ def next_look(engine: sa.Engine, lake: Lake, run_id: str, now: datetime, rules: 
     in_flight = in_doubt.join(doubts, on="message_no", how="anti").join(held.claims, on=["batch_no", "attempt"])
     moments = pl.concat([doubts.get_column("look_at"), in_flight.get_column("claimed_at") + rules.settling])
     return moments.min()  # pyright: ignore[reportReturnType]  (a column of moments)
+
+
+def resolved_in(held: Ledger) -> pl.DataFrame:
+    """how (String), messages (UInt32): what of the run's doubts was resolved or decided, by what; largest first."""
+    how = [
+        ("proved by an event", pl.col("source") == Source.EVENT.value),
+        ("shown by the provider", pl.col("source") == Source.LOOKUP.value),
+        ("resolved by a person", pl.col("source") == Source.OPERATOR.value),
+        ("sent once more", is_repeated()),
+        ("left unknown", (pl.col("source") == Source.POLICY.value) & (pl.col("outcome") == Outcome.UNKNOWN.value)),
+    ]
+    named = pl.coalesce(*(pl.when(rule).then(pl.lit(name)) for name, rule in how))
+    counted = held.outcomes.select("message_no", how=named).drop_nulls().group_by("how")
+    return counted.agg(messages=pl.col("message_no").n_unique()).sort(["messages", "how"], descending=[True, False])

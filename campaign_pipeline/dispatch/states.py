@@ -32,6 +32,9 @@ IN_FLIGHT = "in_flight"
 OPEN = frozenset({PLANNED, *(outcome.value for outcome in RETRYABLE)})
 """States from which a message may be sent; plain strings, as polars makes enums of enum members."""
 
+MAY_HAVE_ARRIVED = frozenset({Outcome.ACCEPTED.value, Outcome.IN_DOUBT.value, Outcome.UNKNOWN.value})
+"""States in which the contact may have the message."""
+
 SETTLING = timedelta(minutes=5)
 """A claim without outcome counts as in flight for so long, and as in doubt afterwards. Either way it is not resent."""
 
@@ -108,19 +111,25 @@ def _where_they_stay(tries: pl.DataFrame) -> pl.DataFrame:
     ended = ~pl.col("state").is_in([outcome.value for outcome in RETRYABLE])
     earlier_end = ended.cast(pl.Int32).cum_sum().over("message_no") - ended.cast(pl.Int32)
     is_accepted = pl.col("state") == Outcome.ACCEPTED.value
-    may_end_so = [Outcome.ACCEPTED.value, Outcome.IN_DOUBT.value, *OPEN]
-    repeated = ((pl.col("source") == Source.POLICY.value) & (pl.col("code") == NEVER_LOSE)).any().over("message_no")
+    last = pl.when(is_accepted).then(-pl.col("attempt")).otherwise("attempt")
+    gave_up = pl.col("attempt").filter(is_repeated()).max().over("message_no")
+    # Whatever else became of the repeat, nobody knows of the attempt that was given up for it.
+    unknown = pl.col("gave_up").is_not_null() & ~pl.col("state").is_in([*MAY_HAVE_ARRIVED, *OPEN])
     return (
         tries.filter((earlier_end == 0) | pl.col("named"))
-        .with_columns(repeated=repeated)
-        .sort("message_no", is_accepted, pl.when(is_accepted).then(-pl.col("attempt")).otherwise("attempt"))
+        .with_columns(gave_up=gave_up)
+        .sort("message_no", is_accepted, last)
         .unique("message_no", keep="last", maintain_order=True)
         .with_columns(
-            state=pl.when(pl.col("repeated") & ~pl.col("state").is_in(may_end_so))
-            .then(pl.lit(Outcome.UNKNOWN.value))
-            .otherwise("state")
+            state=pl.when(unknown).then(pl.lit(Outcome.UNKNOWN.value)).otherwise("state"),
+            attempt=pl.when(unknown).then("gave_up").otherwise("attempt"),
         )
     )
+
+
+def is_repeated() -> pl.Expr:
+    """Of attempts: given up by never_lose, so that the message is sent once more."""
+    return (pl.col("source") == Source.POLICY.value) & (pl.col("code") == NEVER_LOSE)
 
 
 def attempts(messages: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
