@@ -102,15 +102,15 @@ breaker_changes = sa.Table(  # append-only: the newest row of a subject counts
 contacted = sa.Table(  # whom messages were claimed for, while a frequency cap holds; old rows may be deleted
     "contacted",
     metadata,
-    sa.Column("run_id", sa.String(80), primary_key=True),
-    sa.Column("message_no", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("contact_id", sa.String(24), primary_key=True),  # first: what one batch touches lies together
+    sa.Column("run_id", sa.String(80), primary_key=True),  # a fallback takes the place of the message before it
+    sa.Column("message_no", sa.Integer, nullable=False),
     sa.Column("batch_no", sa.Integer, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),  # the last one that was claimed
-    sa.Column("contact_id", sa.String(24), nullable=False),
     sa.Column("channel", sa.String(16), nullable=False),
     sa.Column("purpose", sa.String(32), nullable=False),
     sa.Column("at", Utc, nullable=False),  # of that claim
-    sa.Index(None, "contact_id", "at"),
+    sqlite_with_rowid=False,
 )
 
 conversations = sa.Table(  # when somebody last wrote to us: WhatsApp takes free text for a day after that

@@ -66,17 +66,17 @@ def upgrade() -> None:
     op.create_index("ix_breaker_changes_subject", "breaker_changes", ["subject"])
     op.create_table(
         "contacted",
+        sa.Column("contact_id", sa.String(24), nullable=False),
         sa.Column("run_id", sa.String(80), nullable=False),
-        sa.Column("message_no", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("message_no", sa.Integer, nullable=False),
         sa.Column("batch_no", sa.Integer, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
-        sa.Column("contact_id", sa.String(24), nullable=False),
         sa.Column("channel", sa.String(16), nullable=False),
         sa.Column("purpose", sa.String(32), nullable=False),
         sa.Column("at", TIME, nullable=False),
-        sa.PrimaryKeyConstraint("run_id", "message_no", name="pk_contacted"),
+        sa.PrimaryKeyConstraint("contact_id", "run_id", name="pk_contacted"),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_contacted_contact_id_at", "contacted", ["contact_id", "at"])
     op.create_table(
         "conversations",
         sa.Column("channel", sa.String(16), nullable=False),
