@@ -11,10 +11,11 @@ from campaign_pipeline.campaigns.life_cycle import run_state
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import Inconsistent
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.core.tables import plans
+from campaign_pipeline.core.tables import plans, runs
 from campaign_pipeline.core.words import AudienceStatus, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
+from campaign_pipeline.dispatch.rate import Throughput, throughput
 from campaign_pipeline.dispatch.states import IN_FLIGHT, OPEN, STANDBY, attempts, in_flight, states
 
 
@@ -26,6 +27,7 @@ class RunAccount:
     state: RunState
     audience: Mapping[str, int]  # contacts by words.AudienceStatus
     messages: Mapping[str, int]
+    throughput: Throughput | None = None  # as of the moment for which it was asked, once it is planned
 
     @property
     def planned(self) -> int:
@@ -69,11 +71,13 @@ class RunAccount:
 def account(engine: sa.Engine, lake: Lake, run_id: str, now: datetime | None = None) -> RunAccount:
     """The run's account. Inconsistent if it does not add up or the ledger does not fit the plan (see `verify`).
 
-    Before the run was planned, `messages` is empty. Without `now` nothing counts as in flight: only in doubt.
+    Before the run was planned, `messages` is empty. Without `now` nothing counts as in flight: only in doubt; and there
+    is no `throughput`.
     """
     file = BatchFile(lake, run_id)
     with reading(engine) as connection:
         state = run_state(connection, run_id)
+        next_wave_at = connection.execute(sa.select(runs.c.next_wave_at).where(runs.c.run_id == run_id)).scalar_one()
         plan = connection.execute(sa.select(plans).where(plans.c.run_id == run_id)).one_or_none()
         held = ledger.read_ledger(connection, run_id)
     statuses = _counted(lake.read("audience", run_id), "status") if lake.exists("audience", run_id) else {}
@@ -84,7 +88,12 @@ def account(engine: sa.Engine, lake: Lake, run_id: str, now: datetime | None = N
     index = file.index()
     verify(run_id, plan.messages, plan.batches, index, held)
     where = states(index, held)
-    found = RunAccount(run_id, state, statuses, _counted(in_flight(where, held.claims, now) if now else where, "state"))
+    pace = None
+    if now:
+        where = in_flight(where, held.claims, now)
+        goes_on = state == RunState.RUNNING
+        pace = throughput(index, where, held.claims, now, goes_on=goes_on, next_wave_at=next_wave_at)
+    found = RunAccount(run_id, state, statuses, _counted(where, "state"), pace)
     check_account(found, plan.messages, index.filter(pl.col("step") == 0).height)
     return found
 

@@ -179,6 +179,7 @@ def settle_run(installation: Installation, run_id: str) -> RunAccount:
                 return replace(settled, state=RunState.COMPLETED)
     if settled.standby and not settled.pending:
         _note_next_wave(installation, run_id, until)  # or as soon as an event calls for one of them
+        return account(installation.engine, installation.lake, run_id, installation.clock())
     return settled
 
 
@@ -203,6 +204,7 @@ def _note_next_wave(installation: Installation, run_id: str, moment: datetime | 
         if moment and before and installation.clock() < before < moment:
             return
         connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(next_wave_at=moment))
+
 
 def _stopped(installation: Installation, run_id: str) -> RunState | None:
     """PAUSED or CANCELLED if an operator said so: what a worker asks before each claim."""
