@@ -67,15 +67,20 @@ def show_error(error: CampaignError, *, as_json: bool) -> None:
 
 def show_table(title: str, rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> None:
     """A frame, or rows with the same keys, as a table; numbers to the right."""
-    frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(list(rows), infer_schema_length=None)
     if title:
         console.print(f"[bold]{escape(title)}[/]")
+    console.print(table_of(rows), soft_wrap=False)
+
+
+def table_of(rows: pl.DataFrame | Sequence[Mapping[str, Any]]) -> Table:
+    """The table that `show_table` shows."""
+    frame = rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(list(rows), infer_schema_length=None)
     table = Table(header_style="bold", box=SIMPLE_HEAD)
     for name, kind in frame.schema.items():
         table.add_column(name.replace("_", " "), justify="right" if kind.is_numeric() else "left", overflow="fold")
     for row in frame.rows():
         table.add_row(*(escape(written(value)) for value in row))
-    console.print(table, soft_wrap=False)
+    return table
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from campaign_pipeline.campaigns.life_cycle import ENDED, move_run, run_state
 from campaign_pipeline.campaigns.store import load_campaign, request_run
 from campaign_pipeline.cli.arguments import AsOf, moment, operator
 from campaign_pipeline.cli.output import AsJson, console, progress_bar, show_json, show_table
+from campaign_pipeline.cli.run_tables import show_runs, watch_runs
 from campaign_pipeline.cli.setup import open_installation
 from campaign_pipeline.core.database import writing
-from campaign_pipeline.core.errors import Halted
+from campaign_pipeline.core.errors import Halted, InvalidInput
 from campaign_pipeline.core.words import RunState
 from campaign_pipeline.dispatch.account import account
 from campaign_pipeline.operations import control
@@ -85,18 +86,26 @@ def work(
 
 def status(
     campaign: Annotated[str | None, typer.Argument(help="One campaign's runs; all campaigns if left out.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it every 2 seconds, until no run goes on.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show where campaigns are; with a name, each of its runs and what became of its messages.
+    """Show where campaigns are; with a name, each of its runs, what became of its messages, and how fast it goes.
 
     Example: campaigns status spring-sale
     """
     installation = open_installation()
+    if campaign and watch:
+        watch_runs(installation, campaign, as_json=as_json)
+        return
+    if watch:
+        raise InvalidInput("--watch is about one campaign", "Name it: campaigns status CAMPAIGN --watch")
     rows = runs_overview(installation, campaign) if campaign else campaigns_overview(installation).to_dicts()
     if as_json:
         show_json(rows)
+    elif rows and campaign:
+        show_runs(campaign, rows)
     elif rows:
-        show_table(campaign or "campaigns", rows)
+        show_table("campaigns", rows)
     else:
         console.print("No run yet." if campaign else "No campaign yet. Load some: campaigns apply data/definitions")
 

@@ -20,8 +20,14 @@ _listener: ContextVar[Listener] = ContextVar("listener", default=_nobody)
 
 @contextmanager
 def listening(listener: Listener) -> Generator[None]:
-    """Within the block all progress of this thread goes to `listener`."""
-    token = _listener.set(listener)
+    """Within the block all progress of this thread goes to `listener`, and on to who listened before."""
+    before = _listener.get()
+
+    def both(what: str, done: int, total: int) -> None:
+        listener(what, done, total)
+        before(what, done, total)
+
+    token = _listener.set(both)
     try:
         yield
     finally:

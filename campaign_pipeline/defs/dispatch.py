@@ -5,12 +5,17 @@ second materialisation, a double click, two of them at once.
 """
 
 from collections.abc import Generator
+from typing import Any
 
 import dagster as dg
+import polars as pl
 
+from campaign_pipeline.core.progress import listening
 from campaign_pipeline.core.words import Channel
 from campaign_pipeline.defs.partitions import campaign_runs
 from campaign_pipeline.defs.presentation import table
+from campaign_pipeline.defs.sending_log import SendingLog
+from campaign_pipeline.dispatch.account import RunAccount
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.runs import plan_dispatch
 from campaign_pipeline.operations.senders import held_back_run
@@ -35,7 +40,9 @@ def _sender(channel: Channel) -> dg.OpDefinition:
     @dg.op(name=f"send_{channel.value}", pool=f"send_{channel.value}", required_resource_keys={"installation"})
     def send(context: dg.OpExecutionContext, run_id: str) -> str:
         name = f"{context.run_id}:{context.get_mapping_key() or context.op.name}:{context.retry_number}"
-        sent = send_channel(_installation(context), run_id, channel, worker_name=name)
+        installation = _installation(context)
+        with listening(SendingLog(context.log.info, run_id, installation.clock)):
+            sent = send_channel(installation, run_id, channel, worker_name=name)
         context.log.info(f"{run_id}: {sent}")
         return run_id
 
@@ -63,6 +70,7 @@ def settle(context: dg.OpExecutionContext, workers: list[int]) -> dg.Output[None
             "dagster/row_count": settled.planned,
             **settled.counts(),
             "outcomes": table(settled.as_frame()),
+            **_throughput(settled),
             "state": str(settled.state),
             **({"held_back": f"{held.why}. {held.hint}"} if held else {}),
         },
@@ -81,6 +89,22 @@ def dispatch(messages: None) -> None:
     channels = plan(messages)._asdict()
     done = {name: finish.alias(f"finish_{name}") for name in SENDERS}
     return settle([done[name](work.map(SENDERS[name]).collect()) for name, work in channels.items()])
+
+
+def _throughput(settled: RunAccount) -> dict[str, dg.MetadataValue[Any]]:
+    """How the run goes on, of all its workers together; numbers are always there, so that they plot over time."""
+    pace = settled.throughput
+    if pace is None:
+        return {}
+    moments = {"estimated_end": pace.estimated_end, "next_wave_at": pace.next_wave_at}
+    return {
+        "remaining": dg.MetadataValue.int(pace.remaining),
+        "rate": dg.MetadataValue.float(pace.rate),
+        "rate_overall": dg.MetadataValue.float(pace.rate_overall),
+        "doubts": dg.MetadataValue.int(settled.in_doubt),
+        **{name: dg.MetadataValue.timestamp(moment) for name, moment in moments.items() if moment},
+        **({"errors": table(pl.DataFrame(pace.errors))} if pace.errors else {}),
+    }
 
 
 def _installation(context: dg.OpExecutionContext) -> Installation:

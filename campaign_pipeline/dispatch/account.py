@@ -11,10 +11,11 @@ from campaign_pipeline.campaigns.life_cycle import run_state
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import Inconsistent
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.core.tables import plans
+from campaign_pipeline.core.tables import plans, runs
 from campaign_pipeline.core.words import AudienceStatus, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
+from campaign_pipeline.dispatch.rate import Throughput, throughput
 from campaign_pipeline.dispatch.states import (
     IN_FLIGHT,
     OPEN,
@@ -42,6 +43,7 @@ class RunAccount:
     messages: Mapping[str, int]
     sent_again: int = 0  # messages that a policy or a person had sent once more, because nobody knew of the first time
     arrived_twice: int = 0  # of these, the ones that the provider is now known to have taken both times
+    throughput: Throughput | None = None  # as of the moment for which it was asked, once it is planned
 
     @property
     def planned(self) -> int:
@@ -87,12 +89,13 @@ def account(
 ) -> RunAccount:
     """The run's account. Inconsistent if it does not add up or the ledger does not fit the plan (see `verify`).
 
-    Before the run was planned, `messages` is empty. Without `now` nothing counts as in flight: only in doubt; with it,
-    claims without outcome that are younger than `settling` do.
+    Before the run was planned, `messages` is empty. Without `now` nothing counts as in flight: only in doubt, and there
+    is no `throughput`; with it, claims without outcome that are younger than `settling` are in flight.
     """
     file = BatchFile(lake, run_id)
     with reading(engine) as connection:
         state = run_state(connection, run_id)
+        next_wave_at = connection.execute(sa.select(runs.c.next_wave_at).where(runs.c.run_id == run_id)).scalar_one()
         plan = connection.execute(sa.select(plans).where(plans.c.run_id == run_id)).one_or_none()
         held = ledger.read_ledger(connection, run_id)
     statuses = _counted(lake.read("audience", run_id), "status") if lake.exists("audience", run_id) else {}
@@ -103,8 +106,12 @@ def account(
     index = file.index()
     verify(run_id, plan.messages, plan.batches, index, held)
     where = states(index, held)
-    where = in_flight(where, held.claims, now, settling) if now else where
-    found = RunAccount(run_id, state, statuses, _counted(where, "state"), *_repeats(index, held))
+    pace = None
+    if now:
+        where = in_flight(where, held.claims, now, settling)
+        goes_on = state == RunState.RUNNING
+        pace = throughput(index, where, held.claims, now, goes_on=goes_on, next_wave_at=next_wave_at)
+    found = RunAccount(run_id, state, statuses, _counted(where, "state"), *_repeats(index, held), pace)
     check_account(found, plan.messages, index.filter(pl.col("step") == 0).height)
     return found
 

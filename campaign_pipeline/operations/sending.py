@@ -182,8 +182,7 @@ def settle_run(installation: Installation, run_id: str) -> RunAccount:
         _complete(installation, run)
     # What stands by is ended then, or called for by an event before.
     note_next_look(installation, run, settled, until if settled.standby else None)
-    with reading(installation.engine) as connection:
-        return replace(settled, state=run_state(connection, run_id))
+    return account(installation.engine, installation.lake, run_id, installation.clock(), settling)
 
 
 def _complete(installation: Installation, run: Run) -> None:

@@ -1,5 +1,7 @@
 """Where every campaign and run is."""
 
+from collections.abc import Collection
+
 import polars as pl
 
 from campaign_pipeline.campaigns.store import campaign_state, load_campaigns, load_runs
@@ -38,10 +40,13 @@ def campaigns_overview(installation: Installation) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema)
 
 
-def runs_overview(installation: Installation, campaign: str) -> list[dict[str, object]]:
-    """Each run of the campaign, newest first: run, state, reason, and its account once it is planned.
+def runs_overview(
+    installation: Installation, campaign: str, *, only: Collection[str] | None = None
+) -> list[dict[str, object]]:
+    """Each run of the campaign, newest first: run, state, reason; once it is planned, its account and its throughput.
 
-    The reason of a run that waits is what holds its sender back.
+    `only`: these runs. The reason of a run that waits is what holds its sender back. Throughput: the fields of
+    rate.Throughput; `errors` is a list of dicts, with the fields of error_classes.ErrorClass.
     """
     with reading(installation.engine) as connection:
         if campaign not in load_campaigns(connection):
@@ -49,11 +54,15 @@ def runs_overview(installation: Installation, campaign: str) -> list[dict[str, o
         runs = load_runs(connection, campaign)
     overview: list[dict[str, object]] = []
     for run in runs:
+        if only is not None and run.run_id not in only:
+            continue
         row: dict[str, object] = {"run": run.run_id, "state": run.state.value, "reason": run.reason}
         if installation.lake.exists("messages", run.run_id):
-            found = account(installation.engine, installation.lake, run.run_id)
+            found = account(installation.engine, installation.lake, run.run_id, installation.clock())
             if run.state == RunState.RUNNING and found.pending and (held := held_back(installation, run.campaign)):
                 row["reason"] = held.why
             row |= found.counts()
+            if found.throughput:
+                row |= found.throughput.as_row()
         overview.append(row)
     return overview
