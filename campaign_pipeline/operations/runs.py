@@ -7,21 +7,23 @@ import polars as pl
 import sqlalchemy as sa
 
 from campaign_pipeline.campaigns import gates
-from campaign_pipeline.campaigns.audience import ADDRESS_COLUMN, freeze
+from campaign_pipeline.campaigns.audience import freeze
 from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
 from campaign_pipeline.campaigns.send_times import Timing
 from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_sending_policy
 from campaign_pipeline.campaigns.timetable import Timetable
+from campaign_pipeline.contacts.addresses import ADDRESS_COLUMN
 from campaign_pipeline.contacts.snapshot import read_snapshot
 from campaign_pipeline.contacts.snapshot_marker import read_marker
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.progress import progress_of
 from campaign_pipeline.core.tables import runs, state_changes
-from campaign_pipeline.core.words import Channel, RunState
+from campaign_pipeline.core.words import RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
+from campaign_pipeline.dispatch.channels import claimed_together
 from campaign_pipeline.messages import verify
 from campaign_pipeline.messages.checks.finding import Finding
 from campaign_pipeline.messages.context import needs
@@ -104,7 +106,6 @@ def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.Dat
             return run, lake.read("messages", run_id), verify.final()
         templates = load_templates(connection)
     campaign = run.campaign
-    size = settings.sendgrid_batch_size if campaign.channel == Channel.EMAIL else settings.twilio_batch_size
     audience = lake.read("audience", run_id)
     chosen = {variant.name: templates[variant.template] for variant in campaign.variants}
     context = gather_context(installation, run, audience, {name: each.template for name, each in chosen.items()})
@@ -117,7 +118,7 @@ def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.Dat
         channel=campaign.channel,
         public_url=settings.public_url,
         link_secret=settings.link_secret,
-        batch_size=size,
+        batch_size=claimed_together(campaign.channel, settings),
         links=link_rules(campaign),
         workers=settings.render_workers,
         progress=progress_of("rendered"),
