@@ -24,7 +24,7 @@ BEFORE = {
     FaultKind.THROTTLE_429: "451 4.7.0 Try again later",
     FaultKind.UNAVAILABLE_503: "421 4.3.2 The service is not available",
     FaultKind.UNAUTHORIZED_401: "530 5.7.0 Authentication required",
-    FaultKind.REDIRECT_302: "551 User not local; please try another server",
+    FaultKind.REDIRECT_302: "421 4.3.2 Another server is in charge",
 }
 """What is said in place of taking a message."""
 
@@ -79,7 +79,7 @@ class _Dialogue:
     ) -> str:
         self._fault = self._api.meet()
         if self._fault and self._fault.kind in BEFORE:
-            if self._fault.kind is FaultKind.UNAVAILABLE_503:
+            if BEFORE[self._fault.kind].startswith("421"):
                 asyncio.get_running_loop().call_soon(_close, server)
             return BEFORE[self._fault.kind]
         envelope.mail_from = address
@@ -99,10 +99,8 @@ class _Dialogue:
                     server.transport.write(b"250-2.0.0 OK\r\n")
                 _close(server)
                 return _NO_REPLY
-            case FaultKind.MALFORMED:
+            case FaultKind.MALFORMED | FaultKind.ERROR_500_THOUGH_ACCEPTED:  # a refusal in SMTP is always one
                 return "<html><body>OK</body></html>"
-            case FaultKind.ERROR_500_THOUGH_ACCEPTED:
-                return "554 5.3.0 An internal error has occurred"
             case FaultKind.SLOW:
                 await asyncio.sleep(seconds)
                 return accepted
@@ -146,7 +144,8 @@ def _body_hash(mail: Any) -> str:
     parts: list[str] = []
     if isinstance(mail, EmailMessage):
         found = (mail.get_body((kind,)) for kind in ("plain", "html"))
-        parts = [part.get_content().removesuffix("\n") for part in found if part is not None]
+        texts = (part.get_content() for part in found if part is not None)
+        parts = [text.replace("\r\n", "\n").removesuffix("\n") for text in texts]  # as it was before it became MIME
     return email_hash(str(mail["Subject"] or ""), parts)
 
 

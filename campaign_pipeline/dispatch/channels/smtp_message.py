@@ -59,9 +59,9 @@ def compose(batch: Batch, message: Message, sender: Address, unsubscribe_url: st
     mail["Date"] = format_datetime(now)
     for name, value in _headers(batch, message, sender.domain, unsubscribe_url).items():
         mail[name] = value
-    mail.set_content(texts.get("text") or "")
+    mail.set_content(texts.get("text", "") + "\n")  # MIME ends its texts with one, whether they have one or not
     if "html" in texts:
-        mail.add_alternative(texts["html"], subtype="html")
+        mail.add_alternative(texts["html"] + "\n", subtype="html")
     return mail.as_bytes()
 
 
