@@ -240,9 +240,7 @@ def test_a_name_that_does_not_exist(smtp: Settings, make_batch: MakeBatch) -> No
 
 
 @pytest.mark.parametrize("address", ["no address", "a@example.com\r\nRCPT TO:<b@example.com>", "a@x.com, b@x.com", ""])
-def test_an_address_that_is_none_never_reaches_the_server(
-    address: str, smtp: Settings, make_batch: MakeBatch
-) -> None:
+def test_an_address_that_is_none_never_reaches_the_server(address: str, smtp: Settings, make_batch: MakeBatch) -> None:
     batch = make_batch("email", 2)
     bad = batch.messages[0]._replace(address=address)
     with mail_server() as server:
@@ -301,7 +299,7 @@ def test_the_server_s_certificate_is_verified(
 
 
 def test_without_live_sending_nothing_leaves_this_machine(smtp: Settings) -> None:
-    with pytest.raises(Refused, match="live sending is off, so nothing is sent to 'mail.example.com'"):
+    with pytest.raises(Refused, match=r"nothing is sent to 'mail\.example\.com'"):
         open_channel(Channel.EMAIL, smtp.model_copy(update={"smtp_host": "mail.example.com"}))
 
 
