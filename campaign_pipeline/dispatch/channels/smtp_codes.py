@@ -76,16 +76,15 @@ SUBJECTS: dict[str, Kind] = {
 REPLIES: dict[int, Kind] = {
     421: Kind.THROTTLED,  # the server closes the connection
     452: Kind.CAPACITY,
-    530: Kind.CONFIG,  # sign in first
-    534: Kind.CONFIG,
-    535: Kind.CONFIG,
-    538: Kind.CONFIG,
     550: Kind.BAD_RECIPIENT,  # "not found, no access, or policy": not enough to suppress an address
     551: Kind.BAD_RECIPIENT,
     552: Kind.SOFT,
     553: Kind.BAD_RECIPIENT,
     554: Kind.FILTERED,
 }
+
+SIGNING_IN = frozenset({530, 534, 535, 538})
+"""Replies about who we are (RFC 4954), whatever they answer and whatever their enhanced code."""
 
 _ENHANCED = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\b")
 _RELAY = re.compile(r"\brelay", re.IGNORECASE)
@@ -107,7 +106,8 @@ def kind_of(stage: Stage, code: int, text: str) -> Kind:
         # Of a mailbox it is about this one; of the connection or of our sender it is the same for all.
         return kind if stage in (Stage.RECIPIENT, Stage.CONTENT) else Kind.THROTTLED
     if 500 <= code < 600:
-        return Kind.CONFIG if stage in (Stage.CONNECT, Stage.SENDER) else _permanent(stage, code, text)
+        ours = stage in (Stage.CONNECT, Stage.SENDER) or code in SIGNING_IN
+        return Kind.CONFIG if ours else _permanent(stage, code, text)
     return Kind.ACCEPTED if stage == Stage.CONTENT and code == 250 else Kind.NO_ANSWER
 
 

@@ -12,6 +12,7 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
 
+from campaign_pipeline.contacts.addresses import normalise_email
 from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.dispatch.channels.base import Batch, Message
 from campaign_pipeline.messages.links import list_unsubscribe_headers
@@ -38,10 +39,10 @@ _POLICY = _Policy(linesep="\r\n", cte_type="7bit", raise_on_defect=True)
 
 def sender_of(address: str, name: str) -> Address:
     """The From of all messages; InvalidInput if the settings do not hold one."""
-    try:
-        return Address(_BREAKS.sub(" ", name).strip(), addr_spec=address)
-    except (ValueError, IndexError) as error:
-        raise InvalidInput("CAMPAIGN_EMAIL_FROM is not an address", "Give it as news@example.com.") from error
+    known = normalise_email(address)
+    if known is None:
+        raise InvalidInput("CAMPAIGN_EMAIL_FROM is not an address", "Give it as news@example.com.")
+    return Address(_BREAKS.sub(" ", name).strip(), addr_spec=known)
 
 
 def message_id_header(message_id: str, attempt: int, domain: str) -> str:
