@@ -11,10 +11,9 @@ from campaign_pipeline.campaigns.assignment import bucket_ranges, choose_variant
 from campaign_pipeline.campaigns.quiet_hours import QuietHoursPolicy
 from campaign_pipeline.campaigns.send_times import Timing, send_times
 from campaign_pipeline.campaigns.store import Run
+from campaign_pipeline.contacts.addresses import ADDRESS_COLUMN
 from campaign_pipeline.core.hashing import buckets
-from campaign_pipeline.core.words import AudienceStatus, Channel
-
-ADDRESS_COLUMN = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WHATSAPP: "phone"}
+from campaign_pipeline.core.words import AudienceStatus
 
 SCHEMA: dict[str, pl.DataType] = {
     "contact_id": pl.String(),

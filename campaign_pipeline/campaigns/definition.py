@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from croniter import CroniterBadDateError, croniter
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
-from campaign_pipeline.contacts.addresses import normalise_email, normalise_phone
+from campaign_pipeline.contacts.addresses import EXAMPLES, channel_address
 from campaign_pipeline.core.clock import as_utc
 from campaign_pipeline.core.definitions import Definition, read_definition
 from campaign_pipeline.core.errors import InvalidInput
@@ -249,9 +249,8 @@ class Campaign(Definition):
         if len(self.seeds) > MOST_SEEDS:
             raise ValueError(f"seeds: at most {MOST_SEEDS} addresses")
         for address in self.seeds:
-            own = normalise_email(address) if self.channel is Channel.EMAIL else normalise_phone(address, "US")
-            if own != address:
-                form = "ann@example.com, in lower case" if self.channel is Channel.EMAIL else "+12025550100"
+            if channel_address(self.channel, address, "US") != address:
+                form = EXAMPLES[self.channel] + (", in lower case" if self.channel is Channel.EMAIL else "")
                 raise ValueError(f"seeds: one is not an address of {self.channel}, written as {form}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds: one is given twice")

@@ -21,7 +21,7 @@ def sandbox(
     port: Port = None,
     behaviour: Annotated[Path | None, typer.Option(help="JSON file with the rates of what recipients do.")] = None,
 ) -> None:
-    """Run the local provider: Twilio and SendGrid as their SDKs see them, with simulated recipients.
+    """Run the local provider: Twilio and SendGrid as their SDKs see them, a mail server, a webhook receiver.
 
     Example: campaigns sandbox --port 8990
     """
@@ -33,9 +33,11 @@ def sandbox(
     config = SandboxConfig.from_settings(
         settings,
         port=port or _port(settings.sendgrid_base_url, 8990),
+        smtp_port=settings.smtp_port,
         behaviour=_read_behaviour(behaviour) if behaviour else Behaviour(),
     )
-    console.print(f"Sandbox on http://127.0.0.1:{config.port}, events to {config.events_url}; Ctrl-C ends it.")
+    mail = f"mail on port {config.smtp_port}, webhooks on /webhook"
+    console.print(f"Sandbox on http://127.0.0.1:{config.port}, {mail}, events to {config.events_url}; Ctrl-C ends it.")
     serve_sandbox(config)
 
 

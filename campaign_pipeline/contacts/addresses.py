@@ -12,6 +12,34 @@ from email_validator import EmailNotValidError, validate_email
 
 from campaign_pipeline.contacts.phones import normalise_phone
 from campaign_pipeline.core.errors import InvalidInput
+from campaign_pipeline.core.words import Channel
+
+ADDRESS_COLUMN = {
+    Channel.EMAIL: "email",
+    Channel.SMS: "phone",
+    Channel.WHATSAPP: "phone",
+    Channel.WEBHOOK: "external_id",
+}
+"""The column of contacts, and of the snapshot, that holds the address by which a channel reaches them."""
+
+EXAMPLES = {
+    Channel.EMAIL: "ann@example.com",
+    Channel.SMS: "+12025550100",
+    Channel.WHATSAPP: "+12025550100",
+    Channel.WEBHOOK: "C-1001, an external id",
+}
+"""An address of each channel, as hints show it."""
+
+
+def channel_address(channel: Channel, raw: str, region: str) -> str | None:
+    """`raw` as the channel's addresses are written, or None if it is not one of them."""
+    match ADDRESS_COLUMN[channel]:
+        case "email":
+            return normalise_email(raw)
+        case "phone":
+            return normalise_phone(raw, region)
+        case _:
+            return raw.strip() or None
 
 
 def normalise_email(raw: str) -> str | None:

@@ -33,6 +33,7 @@ class ConsentMapping(Definition):
     email: str | None = None
     sms: str | None = None
     whatsapp: str | None = None
+    webhook: str | None = None
     source: str = "import"
     purpose: str = "marketing"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from campaign_pipeline.contacts.addresses import ADDRESS_COLUMN
 from campaign_pipeline.contacts.consent import record_consent
 from campaign_pipeline.contacts.suppression import Suppression, lift
 from campaign_pipeline.core.tables import consents, contacts
@@ -79,11 +80,11 @@ def _may_change(present: ConsentState | None, wanted: Preference, by: Channel) -
 def _unsubscriptions(
     connection: sa.Connection, contact_id: str, channels: Collection[Channel], at: datetime, source_id: str
 ) -> list[Suppression]:
-    query = sa.select(contacts.c.email, contacts.c.phone).where(contacts.c.contact_id == contact_id)
-    row = connection.execute(query).one_or_none()
+    query = sa.select(contacts).where(contacts.c.contact_id == contact_id)
+    row = connection.execute(query).mappings().one_or_none()
     if row is None:
         return []
-    addresses = {channel: row.email if channel is Channel.EMAIL else row.phone for channel in sorted(channels)}
+    addresses = {channel: row[ADDRESS_COLUMN[channel]] for channel in sorted(channels)}
     return [
         Suppression(channel, address, SuppressionReason.UNSUBSCRIBED, source_id, at)
         for channel, address in addresses.items()

@@ -22,6 +22,7 @@ import polars as pl
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from campaign_pipeline.contacts.addresses import ADDRESS_COLUMN
 from campaign_pipeline.contacts.attributes import known_attributes
 from campaign_pipeline.contacts.snapshot_marker import ASSET, FORMAT, Marker, read_marker, snapshot_age
 from campaign_pipeline.contacts.snapshot_read import (
@@ -52,7 +53,6 @@ __all__ = [
     "write_snapshot",
 ]
 
-ADDRESS = {Channel.EMAIL: "email", Channel.SMS: "phone", Channel.WHATSAPP: "phone"}
 CONSENT = [f"consent_{channel}" for channel in Channel]
 REACHABLE = [f"reachable_{channel}" for channel in Channel]
 DERIVED: dict[str, pl.DataType] = {
@@ -183,11 +183,11 @@ def _with_reach(
 ) -> pl.DataFrame:
     erased = pl.Series(dtype=pl.String)
     if secret is not None:
-        addresses = pl.concat([frame.get_column("email"), frame.get_column("phone")])
+        addresses = pl.concat([frame.get_column(name) for name in sorted(set(ADDRESS_COLUMN.values()))])
         erased = erased_among(connection, addresses, secret).get_column("address")
     for name, channel in zip(REACHABLE, Channel, strict=True):
         suppressed = active_suppressions(connection, channel, at=now).get_column("address").append(erased)
-        address = pl.col(ADDRESS[channel])
+        address = pl.col(ADDRESS_COLUMN[channel])
         may = pl.col(f"consent_{channel}") & address.is_not_null() & ~address.is_in(suppressed.implode())
         frame = frame.with_columns(may.fill_null(value=False).alias(name))
     return frame

@@ -14,7 +14,7 @@ from campaign_pipeline.core.errors import NotFound
 from campaign_pipeline.core.lake import Lake
 
 ASSET = "contact_snapshot"
-FORMAT = 2
+FORMAT = 3
 """Rises whenever the columns, or what they mean, change: an older snapshot is then read anew as a whole."""
 
 _KEY = "campaign_pipeline.snapshot"

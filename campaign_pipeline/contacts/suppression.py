@@ -16,6 +16,7 @@ import polars as pl
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from campaign_pipeline.contacts.addresses import ADDRESS_COLUMN
 from campaign_pipeline.contacts.consent import MARKETING
 from campaign_pipeline.contacts.queries import stream_frame
 from campaign_pipeline.contacts.values import TIME
@@ -30,11 +31,7 @@ EVERY_CHANNEL: Final = "every"
 EVERY_TOPIC: Final = ""
 """In the place of a purpose of consent: the address is not written to about anything."""
 
-ADDRESS_OF = {
-    Channel.EMAIL: contacts.c.email,
-    Channel.SMS: contacts.c.phone,
-    Channel.WHATSAPP: contacts.c.phone,
-}
+ADDRESS_OF = {channel: contacts.c[name] for channel, name in ADDRESS_COLUMN.items()}
 """The column of the address by which a contact is reached."""
 
 _NO_EXPIRY = datetime.max.replace(tzinfo=UTC)
@@ -204,6 +201,8 @@ def erased_hash(address: str, secret: SecretStr) -> str:
 
 def comparable(channel: str, address: str) -> str:
     """The form by which addresses of a channel are compared: providers report e-mail in a case of their own."""
+    if channel == Channel.WEBHOOK:
+        return address  # an external id is what it is, also where it looks like an e-mail address
     stripped = address.strip()
     return stripped.lower() if channel == Channel.EMAIL or "@" in stripped else stripped
 

@@ -8,7 +8,7 @@ import json
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Literal, cast
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
@@ -93,6 +93,31 @@ class Settings(BaseSettings):
     dispatch_requests: int = Field(
         2, ge=1, le=16, description="Batches that a worker has under way at once; a kill leaves so many in doubt."
     )
+    email_provider: Literal["sendgrid", "smtp"] = Field("sendgrid", description="What e-mails go through.")
+    smtp_host: str = Field("127.0.0.1", min_length=1, description="The SMTP server that takes our e-mails.")
+    smtp_port: int = Field(8925, ge=1, le=65535, description="Its port; live: 587 (starttls) or 465 (tls).")
+    smtp_username: str = Field("", description="Name to sign in with; empty: nobody signs in.")
+    smtp_password: SecretStr = Field(SecretStr(""), description="Password to sign in with.")
+    smtp_security: Literal["none", "starttls", "tls"] = Field(
+        "none", description="How the connection is encrypted; certificates are verified."
+    )
+    smtp_concurrency: int = Field(8, ge=1, le=256, description="SMTP connections of a worker.")
+    smtp_batch_size: int = Field(
+        50, ge=1, le=1000, description="SMTP messages claimed together: the bound of doubt when a worker dies."
+    )
+    smtp_bounce_address: str = Field(
+        "", description="Where bounces go: NAME@HOST takes mail for NAME+anything@HOST as well; empty: email_from."
+    )
+    webhook_url: str = Field("http://127.0.0.1:8990/webhook", description="Where messages of the webhook channel go.")
+    webhook_secret: SecretStr = Field(
+        SANDBOX_SECRET, description="Key that signs them: `whsec_` and base64, or any other text."
+    )
+    webhook_batch_size: int = Field(
+        100, ge=1, le=1000, description="Messages in one webhook request: the bound of doubt."
+    )
+    webhook_idempotent: bool = Field(
+        False, description="The receiver processes each key and message id once: a request in doubt is repeated."
+    )
     email_from: str = Field("news@example.com", description="Sender address of e-mails.")
     email_from_name: str = Field("Example Shop", description="Sender name of e-mails.")
     request_timeout_seconds: float = Field(
@@ -138,11 +163,12 @@ class Settings(BaseSettings):
     def _safe_for_live_sending(self) -> "Settings":
         if not self.live_sending:
             return self
-        unsafe = [
-            f"CAMPAIGN_{name.upper()}"
-            for name in ("twilio_auth_token", "sendgrid_api_key", "link_secret")
-            if getattr(self, name) == SANDBOX_SECRET
-        ]
+        used = ["twilio_auth_token", "link_secret"]
+        if self.email_provider == "sendgrid":
+            used.append("sendgrid_api_key")
+        if not is_loopback(urlsplit(self.webhook_url).hostname or ""):
+            used.append("webhook_secret")
+        unsafe = [f"CAMPAIGN_{name.upper()}" for name in used if getattr(self, name) == SANDBOX_SECRET]
         if self.clock_offset_seconds:
             unsafe.append("CAMPAIGN_CLOCK_OFFSET_SECONDS")
         if unsafe:
@@ -191,12 +217,16 @@ class Settings(BaseSettings):
 
     def provider_url(self, url: str) -> str:
         """`url` if a request may go there now, else Refused: without live sending, loopback only."""
-        host = urlsplit(url).hostname or ""
+        self.provider_host(urlsplit(url).hostname or "")
+        return url.rstrip("/")
+
+    def provider_host(self, host: str) -> str:
+        """`host` if something may be sent there now, else Refused: without live sending, loopback only."""
         if self.live_sending or is_loopback(host):
-            return url.rstrip("/")
+            return host
         raise Refused(
             f"live sending is off, so nothing is sent to {host!r}",
-            "Point the provider's base URL at the sandbox (campaigns sandbox), or set CAMPAIGN_LIVE_SENDING=true.",
+            "Point the provider's address at the sandbox (campaigns sandbox), or set CAMPAIGN_LIVE_SENDING=true.",
         )
 
 

@@ -12,6 +12,7 @@ class Channel(StrEnum):
     EMAIL = "email"
     SMS = "sms"
     WHATSAPP = "whatsapp"
+    WEBHOOK = "webhook"  # a system of ours that takes messages as signed JSON; addressed by external id
 
 
 class ConsentState(StrEnum):

@@ -29,6 +29,7 @@ PARTS: dict[Channel, tuple[str, ...]] = {
     Channel.EMAIL: ("subject", "html", "text"),
     Channel.SMS: ("body",),
     Channel.WHATSAPP: ("content_sid", "variables"),
+    Channel.WEBHOOK: ("body",),
 }
 """The parts of each channel; all are required, except that a WhatsApp template may have no variables."""
 

@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import polars as pl
 
-from campaign_pipeline.campaigns.audience import ADDRESS_COLUMN
 from campaign_pipeline.campaigns.gates import Gate
 from campaign_pipeline.campaigns.sender_policy import pace_of
 from campaign_pipeline.campaigns.sending_policy import SendingPolicy
 from campaign_pipeline.campaigns.store import Run, load_run, load_sending_policy
+from campaign_pipeline.contacts.addresses import ADDRESS_COLUMN
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.progress import progress_of
-from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.core.words import AudienceStatus, Channel
 from campaign_pipeline.dispatch import ledger
+from campaign_pipeline.dispatch.channels import claimed_together
 from campaign_pipeline.messages import verify
 from campaign_pipeline.messages.render import Rendered, render_run
 from campaign_pipeline.messages.store import StoredTemplate, load_templates
@@ -98,17 +98,12 @@ def _step(
         channel=channel,
         public_url=settings.public_url,
         link_secret=settings.link_secret,
-        batch_size=1 if step else batch_size(settings, channel),  # a fallback is called for one by one
+        batch_size=1 if step else claimed_together(channel, settings),  # a fallback is called for one by one
         links=link_rules(campaign) if channel is Channel.EMAIL else AS_WRITTEN,
         workers=settings.render_workers,
         pace=pace_of(policy.sender(channel)),
         progress=progress_of(f"rendered for {channel}" if step else "rendered"),
     )
-
-
-def batch_size(settings: Settings, channel: Channel) -> int:
-    """Messages of the channel that are claimed together: the bound of doubt."""
-    return settings.sendgrid_batch_size if channel is Channel.EMAIL else settings.twilio_batch_size
 
 
 def _reached_by(installation: Installation, run: Run, audience: pl.DataFrame, channel: Channel) -> pl.DataFrame:

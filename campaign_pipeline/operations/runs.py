@@ -7,12 +7,13 @@ import polars as pl
 import sqlalchemy as sa
 
 from campaign_pipeline.campaigns import caps, gates
-from campaign_pipeline.campaigns.audience import ADDRESS_COLUMN, freeze
+from campaign_pipeline.campaigns.audience import freeze
 from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
 from campaign_pipeline.campaigns.send_times import Timing
 from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_sending_policy
 from campaign_pipeline.campaigns.timetable import Timetable
+from campaign_pipeline.contacts.addresses import ADDRESS_COLUMN
 from campaign_pipeline.contacts.snapshot import read_snapshot
 from campaign_pipeline.contacts.snapshot_marker import read_marker
 from campaign_pipeline.core.database import reading, writing

@@ -7,12 +7,11 @@ out of everything. It is in no ledger: whoever sends it again gets it again.
 import secrets
 from dataclasses import dataclass
 
-from campaign_pipeline.contacts.addresses import normalise_email, normalise_phone
+from campaign_pipeline.contacts.addresses import EXAMPLES, channel_address
 from campaign_pipeline.contacts.suppression import active_suppressions, comparable
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import InvalidInput, Refused
 from campaign_pipeline.core.ids import trial_run_id
-from campaign_pipeline.core.words import Channel
 from campaign_pipeline.dispatch.channels import open_channel
 from campaign_pipeline.dispatch.channels.base import Batch, Message, Result
 from campaign_pipeline.messages.run_context import RunContext
@@ -43,12 +42,9 @@ def send_test(
         template = load_template(connection, name).template
         suppressed = set(active_suppressions(connection, template.channel)["address"])
     settings = installation.settings
-    by_mail = template.channel is Channel.EMAIL
-    address = normalise_email(to) if by_mail else normalise_phone(to, settings.default_region)
+    address = channel_address(template.channel, to, settings.default_region)
     if address is None:
-        raise InvalidInput(
-            f"the address is not one of {template.channel}", "Give it as ann@example.com or +12025550100."
-        )
+        raise InvalidInput(f"the address is not one of {template.channel}", f"Give it as {EXAMPLES[template.channel]}.")
     if comparable(template.channel, address) in suppressed:
         raise Refused("the address is suppressed", "It asked for silence, or cannot be reached: use another one.")
     run_id, message = trial_run_id(name, installation.clock()), secrets.token_hex(12)

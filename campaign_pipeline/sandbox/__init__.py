@@ -1,1 +1,1 @@
-"""The local provider: a real HTTP server that the Twilio and SendGrid SDKs talk to, with a known truth."""
+"""The local provider: real servers that SDKs, mailers and webhooks talk to, with a known truth."""

@@ -9,6 +9,7 @@ from aiohttp import web
 from campaign_pipeline.sandbox.config import SandboxConfig
 from campaign_pipeline.sandbox.control import add_control
 from campaign_pipeline.sandbox.sendgrid_logs import get_activity, get_log, search_activity, search_logs
+from campaign_pipeline.sandbox.smtp_api import start_smtp
 from campaign_pipeline.sandbox.state import Sandbox
 from campaign_pipeline.sandbox.wire import Respond, provider_handler
 
@@ -22,12 +23,19 @@ def build_app(config: SandboxConfig) -> web.Application:
     app = web.Application(client_max_size=MAX_REQUEST)
     _add_twilio(app, sandbox)
     _add_sendgrid(app, sandbox)
+    app.router.add_post(
+        "/webhook",
+        provider_handler(sandbox, "webhook", lambda r, body: sandbox.webhook.receive(r.headers, body), sending=True),
+    )
     add_control(app, sandbox)
 
     async def life(_app: web.Application) -> AsyncIterator[None]:
+        mail = await start_smtp(config, sandbox.smtp)
+        sandbox.smtp_port = mail.sockets[0].getsockname()[1]
         await sandbox.callbacks.start()
         releasing = asyncio.create_task(_release_what_is_due(sandbox))
         yield
+        mail.close()
         releasing.cancel()
         with suppress(asyncio.CancelledError):
             await releasing

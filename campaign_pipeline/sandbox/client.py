@@ -28,6 +28,10 @@ class SandboxClient:
         except OSError:
             return False
 
+    def smtp_port(self) -> int:
+        """The port on which it takes mail."""
+        return int(self._call("GET", "health")["smtp_port"])
+
     def stats(self) -> dict[str, Any]:
         """{physical_sends: {provider: n}, messages, duplicates: {message_id: n}, duplicated_messages, scheduled,
         callbacks: {pending, posted, retried, failed, refused, events, lost, duplicated}}"""

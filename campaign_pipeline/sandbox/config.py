@@ -50,6 +50,10 @@ class SandboxConfig(BaseModel):
         default=SecretStr(""), description="Checked on requests; signs Twilio's callbacks."
     )
     sendgrid_api_key: SecretStr = Field(default=SecretStr(""), description="Checked on requests.")
+    smtp_port: int = Field(default=0, ge=0, le=65535, description="Port to take mail on; 0 picks a free one.")
+    smtp_password: SecretStr = Field(default=SecretStr(""), description="Checked if a mailer signs in.")
+    webhook_secret: SecretStr = Field(default=SecretStr(""), description="Checked on requests to /webhook.")
+    webhook_idempotent: bool = Field(default=False, description="/webhook processes no message id twice.")
     clock_offset_seconds: float = Field(default=0.0, description="The sandbox's clock, ahead of the real one.")
     behaviour: Behaviour = Field(default=Behaviour(), description="Rates of what recipients do.")
     callbacks: CallbackOptions = Field(default=CallbackOptions(), description="How events are posted.")
@@ -88,6 +92,9 @@ class SandboxConfig(BaseModel):
             "twilio_account_sid": settings.twilio_account_sid,
             "twilio_auth_token": settings.twilio_auth_token,
             "sendgrid_api_key": settings.sendgrid_api_key,
+            "smtp_password": settings.smtp_password,
+            "webhook_secret": settings.webhook_secret,
+            "webhook_idempotent": settings.webhook_idempotent,
             "clock_offset_seconds": settings.clock_offset_seconds,
         }
         return cls.model_validate(values | changes)

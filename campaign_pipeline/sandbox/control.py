@@ -27,7 +27,7 @@ class Inbound(BaseModel):
 
 def add_control(app: web.Application, sandbox: Sandbox) -> None:
     async def health(_: web.Request) -> web.Response:
-        return _json({"status": "ok", "accept_only": sandbox.config.accept_only})
+        return _json({"status": "ok", "accept_only": sandbox.config.accept_only, "smtp_port": sandbox.smtp_port})
 
     async def stats(_: web.Request) -> web.Response:
         return _json(await asyncio.to_thread(sandbox.stats))

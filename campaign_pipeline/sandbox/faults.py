@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from campaign_pipeline.sandbox.answers import Answer, sendgrid_error, twilio_error
 
-Provider = Literal["twilio", "sendgrid"]
+Provider = Literal["twilio", "sendgrid", "smtp", "webhook"]
 
 
 class FaultKind(StrEnum):
@@ -90,9 +90,8 @@ REDIRECT_TARGET = "/sandbox/health"
 
 def instead(fault: Fault, provider: Provider, now: float) -> Answer | None:
     """The answer of a fault that stands in place of accepting; None for one that comes after it."""
-    twilio = provider == "twilio"
     match fault.kind:
-        case FaultKind.THROTTLE_429 if twilio:
+        case FaultKind.THROTTLE_429 if provider != "sendgrid":
             error = twilio_error(429, 20429, "Too Many Requests")
             return Answer(429, error.body, {**error.headers, "Retry-After": str(round(fault.seconds))})
         case FaultKind.THROTTLE_429:
@@ -103,7 +102,7 @@ def instead(fault: Fault, provider: Provider, now: float) -> Answer | None:
             )
         case FaultKind.UNAVAILABLE_503:
             message = "Service is unavailable"
-            return twilio_error(503, 20503, message) if twilio else sendgrid_error(503, message)
+            return twilio_error(503, 20503, message) if provider == "twilio" else sendgrid_error(503, message)
         case FaultKind.UNAUTHORIZED_401:
             return unauthorized(provider)
         case FaultKind.REDIRECT_302:

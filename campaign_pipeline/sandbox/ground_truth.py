@@ -18,12 +18,12 @@ import polars as pl
 FILE = "sends.jsonl"
 SENDS: dict[str, Any] = {
     "at": pl.String,  # ISO, UTC, sandbox clock
-    "provider": pl.String,  # twilio | sendgrid
+    "provider": pl.String,  # twilio | sendgrid | smtp | webhook
     "channel": pl.String,  # words.Channel
     "message_id": pl.String,  # ours; null when the request carried none
     "run_id": pl.String,
     "attempt": pl.Int64,
-    "sid": pl.String,  # what the answer carried: Twilio's SID, SendGrid's X-Message-Id
+    "sid": pl.String,  # what names it: Twilio's SID, SendGrid's X-Message-Id, queue id, webhook-id
     "to_hash": pl.String,  # address_hash of the recipient
     "body_hash": pl.String,  # email_hash, text_hash or content_hash; null without hash_bodies
 }
@@ -48,7 +48,7 @@ def line(send: Send) -> bytes:
 
 
 def address_hash(address: str) -> str:
-    """Of an e-mail address or E.164 number as it stood in the request (without `whatsapp:`)."""
+    """Of an e-mail address, E.164 number (without `whatsapp:`) or external id as it stood in the request."""
     return text_hash(address)
 
 

@@ -1,4 +1,4 @@
-"""The state of one sandbox: both providers, their callbacks, the faults in force, the ground truth."""
+"""The state of one sandbox: its providers, their callbacks, the faults in force, the ground truth."""
 
 from base64 import b64encode
 from typing import Any
@@ -10,9 +10,11 @@ from campaign_pipeline.sandbox.faults import Faults, Provider
 from campaign_pipeline.sandbox.ground_truth import GroundTruth, duplicates, read_sends
 from campaign_pipeline.sandbox.keys import webhook_key
 from campaign_pipeline.sandbox.sendgrid_api import SendGridApi
+from campaign_pipeline.sandbox.smtp_api import SmtpApi
 from campaign_pipeline.sandbox.twilio_api import TwilioApi
 from campaign_pipeline.sandbox.twilio_content import ContentRegistry
 from campaign_pipeline.sandbox.twilio_progress import TwilioProgress
+from campaign_pipeline.sandbox.webhook_api import WebhookApi
 
 
 class Sandbox:
@@ -40,6 +42,9 @@ class Sandbox:
             config.accept_only,
             config.hash_bodies,
         )
+        self.smtp = SmtpApi(self.truth, self.faults, clock, hash_bodies=config.hash_bodies)
+        self.smtp_port = 0  # known once it listens
+        self.webhook = WebhookApi(self.truth, config, clock)
         self._twilio_token = token
         self._sendgrid_key = config.sendgrid_api_key.get_secret_value()
 
@@ -53,6 +58,7 @@ class Sandbox:
         self.faults.clear()
         self.twilio.reset()
         self.sendgrid.reset()
+        self.webhook.reset()
         self.truth.clear()
 
     def release(self, everything: bool = False) -> None:
@@ -81,7 +87,7 @@ class Sandbox:
         """Whether the Authorization header `given` is right; `account` is Twilio's from the path, if it has one."""
         if provider == "sendgrid":
             return not self._sendgrid_key or given == f"Bearer {self._sendgrid_key}"
-        if not self._twilio_token:
-            return True
+        if provider != "twilio" or not self._twilio_token:
+            return True  # a webhook proves itself by its signature
         account = account or self.config.twilio_account_sid
         return given == "Basic " + b64encode(f"{account}:{self._twilio_token}".encode()).decode()

@@ -64,7 +64,12 @@ VIEW_HEADERS = HEADERS | {
     "sandbox allow-popups allow-popups-to-escape-sandbox",
 }
 
-_CHANNELS = {Channel.EMAIL: "E-mail", Channel.SMS: "SMS", Channel.WHATSAPP: "WhatsApp"}
+_CHANNELS = {
+    Channel.EMAIL: "E-mail",
+    Channel.SMS: "SMS",
+    Channel.WHATSAPP: "WhatsApp",
+    Channel.WEBHOOK: "In the app",
+}
 
 
 def view_page(parts: Mapping[str, str]) -> HTMLResponse:

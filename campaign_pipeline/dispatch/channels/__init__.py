@@ -25,10 +25,31 @@ def open_channel(name: ChannelName, settings: Settings, *, tracks_clicks: bool =
 
     `tracks_clicks`: whether the provider may lead links through itself, if the account is set so.
     """
-    if name == ChannelName.EMAIL:  # the SDKs take a second to import: only who sends pays for it
-        from campaign_pipeline.dispatch.channels.sendgrid import SendGrid
+    match name:  # the SDKs take a second to import: only who sends pays for it
+        case ChannelName.EMAIL if settings.email_provider == "smtp":
+            from campaign_pipeline.dispatch.channels.smtp import Smtp
 
-        return SendGrid(settings, tracks_clicks=tracks_clicks)
-    from campaign_pipeline.dispatch.channels.twilio import Twilio
+            return Smtp(settings)
+        case ChannelName.EMAIL:
+            from campaign_pipeline.dispatch.channels.sendgrid import SendGrid
 
-    return Twilio(name, settings)
+            return SendGrid(settings, tracks_clicks=tracks_clicks)
+        case ChannelName.WEBHOOK:
+            from campaign_pipeline.dispatch.channels.webhook import Webhook
+
+            return Webhook(settings)
+        case ChannelName.SMS | ChannelName.WHATSAPP:
+            from campaign_pipeline.dispatch.channels.twilio import Twilio
+
+            return Twilio(name, settings)
+
+
+def claimed_together(name: ChannelName, settings: Settings) -> int:
+    """Messages in one batch of the channel: what is in doubt together when a worker dies, or an answer is lost."""
+    match name:
+        case ChannelName.EMAIL:
+            return settings.smtp_batch_size if settings.email_provider == "smtp" else settings.sendgrid_batch_size
+        case ChannelName.WEBHOOK:
+            return settings.webhook_batch_size
+        case ChannelName.SMS | ChannelName.WHATSAPP:
+            return settings.twilio_batch_size

@@ -121,6 +121,7 @@ class Capabilities:
 
     max_batch: int  # messages in one claimed batch
     lookup: bool = False  # can be asked what it knows of an attempt
+    idempotent: bool = False  # takes a repeated request for the first one: a request in doubt may be repeated
     hold: bool = False  # can keep a batch back until it is released
     cancel: bool = False  # can take back what it accepted
     read_receipts: bool = False
@@ -130,7 +131,7 @@ class Channel(Protocol):
     """One provider's way to one kind of address. Safe to be called by several threads at once."""
 
     name: ChannelName
-    provider: str  # as it stands in delivery events: sendgrid | twilio
+    provider: str  # as it stands in delivery events: sendgrid | twilio | smtp | webhook
     capabilities: Capabilities
 
     def send(self, batch: Batch) -> list[Result]:

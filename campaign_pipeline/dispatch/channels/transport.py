@@ -1,12 +1,11 @@
 """The way to one provider, shared by all threads of a channel: one session in an event loop of its own.
 
-The loop runs in a background thread. Threads hand it their requests and wait; there the requests are under way
-together. Each is made once: nothing is tried again, no redirect is followed, everything has a timeout.
+Threads hand it their requests and wait; there the requests are under way together. Each is made once: nothing is tried
+again, no redirect is followed, everything has a timeout.
 """
 
 import asyncio
 import ssl
-import threading
 from collections.abc import Coroutine, Mapping
 from io import BytesIO
 from typing import Any, NamedTuple, Self, TypeVar
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from yarl import URL
 
+from campaign_pipeline.dispatch.channels.background import BackgroundLoop
 from campaign_pipeline.dispatch.channels.connection import NoAnswer, NotConnected, never_connected, proxy_to
 
 T = TypeVar("T")
@@ -41,7 +41,6 @@ class Transport:
     `concurrency`: requests under way at once; who makes one holds a place meanwhile (`async with transport.place`).
     """
 
-    _loop: asyncio.AbstractEventLoop
     _session: ClientSession
 
     def __init__(self, base_url: str, *, timeout: float, concurrency: int) -> None:
@@ -50,23 +49,19 @@ class Transport:
         self._base = base_url.rstrip("/")
         self._proxy = proxy_to(self._base)
         self._timeout = ClientTimeout(total=2 * timeout, connect=timeout, sock_read=timeout)
-        self._thread = threading.Thread(target=self._main, name=f"transport to {self._base}", daemon=True)
+        self._background = BackgroundLoop(f"transport to {self._base}")
 
     def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        self._thread.start()
+        self._background.start()
         self._session = self.run(self._open())
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.run(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        self._background.stop(self._session.close())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` returns or raises; it runs in the transport's loop while this thread waits."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return self._background.run(work)
 
     async def request(self, method: str, path: str, *, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
         """The answer to one request; `path` is encoded and may have a query.
@@ -83,17 +78,7 @@ class Transport:
         except (ClientError, OSError) as error:  # OSError: TimeoutError among them
             raise (NotConnected if never_connected(error) else NoAnswer)(type(error).__name__) from error
 
-    def _main(self) -> None:
-        self._loop.run_forever()
-
     async def _open(self) -> ClientSession:
         tls = ssl.create_default_context() if self._base.startswith("https:") else True
         connector = TCPConnector(limit=self.concurrency, keepalive_timeout=KEEP_ALIVE, ssl=tls)
         return ClientSession(connector=connector, cookie_jar=DummyCookieJar(), timeout=self._timeout)
-
-    async def _close(self) -> None:
-        under_way = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
-        await self._session.close()

@@ -149,6 +149,11 @@ def _whatsapp(arm: _Arm, _unsubscribe: Unsubscribe, _looked_at: int) -> Iterator
     yield from arm.where(length > WHATSAPP_BODY, "whatsapp_rule", lambda _row: [too_long()])
 
 
+def _webhook(_arm: _Arm, _unsubscribe: Unsubscribe, _looked_at: int) -> Iterator[Finding]:
+    """What a receiver can read is between it and the author."""
+    return iter(())
+
+
 def _of_variable(number: str, texts: pl.Series) -> Callable[[int], Iterable[Finding]]:
     return lambda row: check_variables({number: texts[row]})
 
@@ -157,6 +162,7 @@ _CHECKS: dict[Channel, Callable[[_Arm, Unsubscribe, int], Iterator[Finding]]] = 
     Channel.EMAIL: _email,
     Channel.SMS: _sms,
     Channel.WHATSAPP: _whatsapp,
+    Channel.WEBHOOK: _webhook,
 }
 
 

@@ -82,6 +82,8 @@ def erase_contact(installation: Installation, identifier: str, *, actor: str) ->
 def _suppress(connection: sa.Connection, installation: Installation, person: Person, now: datetime) -> None:
     """Also a second time, at the end: a new entry makes workers look again at whom they must not write to."""
     addresses = [(Channel.EMAIL if "@" in address else Channel.SMS, address) for address in sorted(person.compared)]
+    if person.external_id:
+        addresses.append((Channel.WEBHOOK, person.external_id))
     suppress_erased(connection, addresses, installation.settings.link_secret, now)
 
 

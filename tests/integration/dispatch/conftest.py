@@ -37,16 +37,22 @@ SMS = MessageSkeleton((("body", Skeleton(("Hi ", ", 10% off today."))),))
 WHATSAPP = MessageSkeleton(
     (("content_sid", Skeleton(("HX" + "1" * 32,))), ("var:1", Skeleton(("", ""))), ("var:2", Skeleton(("code ", ""))))
 )
-SKELETONS = {"email": EMAIL, "sms": SMS, "whatsapp": WHATSAPP}
+SKELETONS = {"email": EMAIL, "sms": SMS, "whatsapp": WHATSAPP, "webhook": SMS}
 
 
 def fragments(channel: str, number: int) -> list[str]:
     name = f"Ann{number}"
-    return {"email": [name, name, str(number), name], "sms": [name], "whatsapp": [name, str(number)]}[channel]
+    return {
+        "email": [name, name, str(number), name],
+        "sms": [name],
+        "whatsapp": [name, str(number)],
+        "webhook": [name],
+    }[channel]
 
 
 def address(channel: str, number: int) -> str:
-    return f"user{number}@example.com" if channel == "email" else f"+1212555{number:04d}"
+    forms = {"email": f"user{number}@example.com", "webhook": f"C-{number}"}
+    return forms.get(channel, f"+1212555{number:04d}")
 
 
 @pytest.fixture
@@ -77,7 +83,12 @@ def sandbox(settings: Settings) -> Iterator[SandboxServer]:
 @pytest.fixture
 def to_sandbox(settings: Settings, sandbox: SandboxServer) -> Settings:
     """Settings that point at the sandbox, impatient."""
-    urls = {"sendgrid_base_url": sandbox.url, "twilio_base_url": sandbox.url}
+    urls: dict[str, object] = {
+        "sendgrid_base_url": sandbox.url,
+        "twilio_base_url": sandbox.url,
+        "webhook_url": f"{sandbox.url}/webhook",
+    }
+    urls |= {"smtp_port": sandbox.control.smtp_port()}
     return settings.model_copy(update={**urls, "request_timeout_seconds": 1.0, "twilio_concurrency": 4})
 
 
@@ -135,7 +146,12 @@ def wire() -> Iterator[Wire]:
 @pytest.fixture
 def to_wire(settings: Settings, wire: Wire) -> Settings:
     return settings.model_copy(
-        update={"sendgrid_base_url": wire.url, "twilio_base_url": wire.url, "request_timeout_seconds": 1.0}
+        update={
+            "sendgrid_base_url": wire.url,
+            "twilio_base_url": wire.url,
+            "webhook_url": f"{wire.url}/in?tenant=1",
+            "request_timeout_seconds": 1.0,
+        }
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import pytest
@@ -41,10 +41,12 @@ def send(engine: sa.Engine, lake: Lake, name: Channel, settings: Settings, **opt
         return send_due(engine, lake, RUN, channel, worker="test", clock=lambda: NOW, **{"patience": QUICK, **options})
 
 
-@pytest.mark.parametrize("name", list(Channel))
+@pytest.mark.parametrize(("name", "provider"), [*((name, "sendgrid") for name in Channel), (Channel.EMAIL, "smtp")])
 def test_a_run_is_sent_once_and_a_second_call_sends_nothing(
-    name: Channel, engine: sa.Engine, lake: Lake, to_sandbox: Settings, sandbox: SandboxServer, plan_messages: Plan
-) -> None:
+    name: Channel, provider: str, engine: sa.Engine, lake: Lake, to_sandbox: Settings, sandbox: SandboxServer,
+    plan_messages: Plan,
+) -> None:  # fmt: skip
+    to_sandbox = to_sandbox.model_copy(update={"email_provider": provider})
     plan_messages(name, 120, 50)
     assert dict(send(engine, lake, name, to_sandbox).outcomes) == {Outcome.ACCEPTED: 120}
     assert send(engine, lake, name, to_sandbox).outcomes.total() == 0
@@ -57,11 +59,15 @@ def test_a_run_is_sent_once_and_a_second_call_sends_nothing(
     assert set(known) == set(sends["sid"])
 
 
-@pytest.mark.parametrize("name", [Channel.EMAIL, Channel.SMS])
+@pytest.mark.parametrize(
+    ("name", "provider"),
+    [(Channel.EMAIL, "sendgrid"), (Channel.EMAIL, "smtp"), (Channel.SMS, "sendgrid"), (Channel.WEBHOOK, "sendgrid")],
+)
 def test_a_killed_send_leaves_doubts_that_are_settled_and_never_resent(
-    name: Channel, engine: sa.Engine, lake: Lake, to_sandbox: Settings, sandbox: SandboxServer,
+    name: Channel, provider: str, engine: sa.Engine, lake: Lake, to_sandbox: Settings, sandbox: SandboxServer,
     plan_messages: Plan, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
+    to_sandbox = to_sandbox.model_copy(update={"email_provider": provider})
     plan_messages(name, 30, 10)
     whole = ledger.append
     appended = 0
@@ -119,6 +125,35 @@ def test_whatever_the_provider_does_nothing_is_sent_twice(
         settle_doubts(engine, lake, RUN, channel, NOW + SETTLING)
     after = account(engine, lake, RUN)
     assert after.messages["accepted"] == sends.height  # what is still in doubt was refused before it was accepted
+
+
+@pytest.mark.parametrize(
+    ("name", "provider"), [(Channel.EMAIL, "smtp"), (Channel.WEBHOOK, "webhook")], ids=lambda value: str(value)
+)
+def test_whatever_a_mail_server_or_a_receiver_does_nothing_is_sent_twice(
+    name: Channel, provider: Literal["smtp", "webhook"], engine: sa.Engine, lake: Lake, to_sandbox: Settings,
+    sandbox: SandboxServer, plan_messages: Plan,
+) -> None:  # fmt: skip
+    plan_messages(name, 120, 5)
+    update = {"request_timeout_seconds": 0.2, "email_provider": "smtp"}
+    settings = to_sandbox.model_copy(update=update)
+    for kind in FaultKind:
+        if kind != FaultKind.UNAUTHORIZED_401:
+            sandbox.control.fault(Fault(kind=kind, provider=provider, share=0.04, seconds=1.0))
+    for _ in range(3):
+        send(engine, lake, name, settings)
+    sandbox.control.clear_faults()
+    assert send(engine, lake, name, to_sandbox.model_copy(update={"email_provider": "smtp"})).left == 0
+    sends = sandbox.sends()
+    assert duplicates(sends) == []
+    found = account(engine, lake, RUN)
+    assert set(found.messages) == {"accepted", "in_doubt"}
+    with reading(engine) as connection:
+        rows = states(BatchFile(lake, RUN).index(), ledger.read_ledger(connection, RUN))
+    assert set(rows.filter(pl.col("state") == "accepted")["provider_id"]) <= set(sends["sid"])
+    proofs = sends.select("message_id", "attempt", provider_id="sid")
+    settle_by_events(engine, lake, RUN, proofs, NOW)
+    assert account(engine, lake, RUN).messages["accepted"] == sends.height  # the rest was never accepted
 
 
 def test_one_bad_address_does_not_stop_its_batch(
