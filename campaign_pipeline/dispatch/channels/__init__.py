@@ -5,9 +5,15 @@ from campaign_pipeline.core.words import Channel as ChannelName
 from campaign_pipeline.dispatch.channels.base import Channel
 
 
-def provider_of(name: ChannelName, settings: Settings) -> str:  # noqa: ARG001  (chosen as open_channel chooses)
+def provider_of(name: ChannelName, settings: Settings) -> str:
     """Through whom the channel sends: the provider of what `open_channel` opens."""
-    return "sendgrid" if name == ChannelName.EMAIL else "twilio"
+    match name:
+        case ChannelName.EMAIL:
+            return settings.email_provider
+        case ChannelName.WEBHOOK:
+            return "webhook"
+        case ChannelName.SMS | ChannelName.WHATSAPP:
+            return "twilio"
 
 
 def sender_of(name: ChannelName, settings: Settings) -> str:
