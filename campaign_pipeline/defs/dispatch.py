@@ -10,16 +10,16 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from campaign_pipeline.core.progress import listening
+from campaign_pipeline.core.progress import overhearing
 from campaign_pipeline.core.words import Channel
 from campaign_pipeline.defs.partitions import campaign_runs
 from campaign_pipeline.defs.presentation import table
-from campaign_pipeline.defs.sending_log import SendingLog
 from campaign_pipeline.dispatch.account import RunAccount
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.runs import plan_dispatch
 from campaign_pipeline.operations.senders import held_back_run
 from campaign_pipeline.operations.sending import send_channel, settle_run
+from campaign_pipeline.operations.sending_log import SendingLog
 
 
 @dg.op(
@@ -41,7 +41,7 @@ def _sender(channel: Channel) -> dg.OpDefinition:
     def send(context: dg.OpExecutionContext, run_id: str) -> str:
         name = f"{context.run_id}:{context.get_mapping_key() or context.op.name}:{context.retry_number}"
         installation = _installation(context)
-        with listening(SendingLog(context.log.info, run_id, installation.clock)):
+        with overhearing(SendingLog(context.log.info, run_id, installation.clock)):
             sent = send_channel(installation, run_id, channel, worker_name=name)
         context.log.info(f"{run_id}: {sent}")
         return run_id

@@ -65,7 +65,7 @@ def says(outcome: Outcome, code: str) -> str:
         return OWN_CODES[code]
     if code.startswith("http_") and code[5:].isdecimal():
         return _http(outcome, int(code[5:]))
-    kind = _kind(code)
+    kind = _kind(code) if code != outcome else None  # by its own name an outcome is our policy, not an answer
     return VERDICTS[kind].says if kind else OUTCOMES.get(outcome, outcome.value)
 
 

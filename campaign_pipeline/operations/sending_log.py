@@ -1,4 +1,4 @@
-"""What a worker says in Dagster's log while it sends: counts only, no personal data."""
+"""What a worker says in a log while it sends: counts only, no personal data."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ class SendingLog:
         rate, remaining = (done - done_before) / (now - since).total_seconds(), total - done
         end = estimated_end(now, remaining, rate)
         self._say(
-            f"{self._run_id}: {done:,} of {total:,} {what}, {remaining:,} remaining; this worker: {rate:,.1f} messages/s"
+            f"{self._run_id}: {done:,} of {total:,} {what}, {remaining:,} remaining; this worker: {rate:,.1f} a second"
             f"{f', alone it is through at about {written(end)}' if end else ''}"
         )
         self._before = now, done
