@@ -70,7 +70,7 @@ def settle(context: dg.OpExecutionContext, workers: list[int]) -> dg.Output[None
             "dagster/row_count": settled.planned,
             **settled.counts(),
             "outcomes": table(settled.as_frame()),
-            **_throughput(settled),
+            **_throughput(settled, is_held=held is not None),
             "state": str(settled.state),
             **({"held_back": f"{held.why}. {held.hint}"} if held else {}),
         },
@@ -91,12 +91,12 @@ def dispatch(messages: None) -> None:
     return settle([done[name](work.map(SENDERS[name]).collect()) for name, work in channels.items()])
 
 
-def _throughput(settled: RunAccount) -> dict[str, dg.MetadataValue[Any]]:
+def _throughput(settled: RunAccount, *, is_held: bool) -> dict[str, dg.MetadataValue[Any]]:
     """How the run goes on, of all its workers together; numbers are always there, so that they plot over time."""
     pace = settled.throughput
     if pace is None:
         return {}
-    moments = {"estimated_end": pace.estimated_end, "next_wave_at": pace.next_wave_at}
+    moments = {"estimated_end": None if is_held else pace.estimated_end, "next_wave_at": pace.next_wave_at}
     return {
         "remaining": dg.MetadataValue.int(pace.remaining),
         "rate": dg.MetadataValue.float(pace.rate),
