@@ -6,10 +6,12 @@ draft --> scheduled --> running --> completed
              |  paused <----'        any of them --> cancelled
              '-- completed (a campaign that recurs)
 
-A run that is completed or cancelled stays so. A campaign can have several runs, so its own state says less: it may be
-a draft, completed or failed while a run of it waits, and can be held, ended, or fail, all the same.
+A run that is cancelled stays so, and so does one that is completed, unless a message in doubt is to be sent once more
+(reopen_run). A campaign can have several runs, so its own state says less: it may be a draft, completed or failed while
+a run of it waits, and can be held, ended, or fail, all the same.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -34,7 +36,7 @@ UNDER_WAY = frozenset({S.SCHEDULED, S.RUNNING, S.PAUSED})
 """States of a run that goes on, or will."""
 
 ENDED = frozenset({S.COMPLETED, S.CANCELLED})
-"""States in which a run never sends again."""
+"""States in which nothing of a run is left to be sent."""
 
 
 def move_campaign(
@@ -47,7 +49,15 @@ def move_run(
     connection: sa.Connection, run_id: str, to: RunState, *, actor: str, at: datetime, reason: str = ""
 ) -> None:
     finished = {"finished_at": at} if to in ENDED else {}
-    _move(connection, runs, run_id, to, actor, reason, at, {"reason": reason, **finished})
+    # What is in flight when a run is stopped may be in doubt: it is looked at soon.
+    next_wave_at = at if to in (S.PAUSED, S.CANCELLED, S.FAILED) else None
+    _move(connection, runs, run_id, to, actor, reason, at, {"reason": reason, "next_wave_at": next_wave_at, **finished})
+
+
+def reopen_run(connection: sa.Connection, run_id: str, *, actor: str, at: datetime, reason: str) -> None:
+    """Let a completed run go on, because something of it may be sent once more. Refused for one that was cancelled."""
+    also = {"reason": "", "finished_at": None, "next_wave_at": None}
+    _move(connection, runs, run_id, S.RUNNING, actor, reason, at, also, final=frozenset({S.CANCELLED}))
 
 
 def run_state(connection: sa.Connection, run_id: str) -> RunState:
@@ -65,7 +75,8 @@ def _move(
     actor: str,
     reason: str,
     at: datetime,
-    also: dict[str, object],
+    also: Mapping[str, object],
+    final: frozenset[RunState] = ENDED,
 ) -> None:
     column = table.c[0]
     found = connection.execute(sa.select(table.c.state).where(column == key)).scalar_one_or_none()
@@ -74,7 +85,7 @@ def _move(
     current = RunState(found)
     if current == to:
         return
-    possible = frozenset[RunState]() if table is runs and current in ENDED else TRANSITIONS[current]
+    possible = frozenset[RunState]() if table is runs and current in final else TRANSITIONS[current]
     if to not in possible:
         allowed = ", ".join(sorted(possible)) or "nothing: it has ended"
         raise Refused(f"{key} is {current} and cannot become {to}", f"From {current} it can become: {allowed}.")

@@ -78,6 +78,12 @@ class Settings(BaseSettings):
         le=1000,
         description="Recipients in one SendGrid request: the bound of doubt.",
     )
+    sendgrid_logs: bool = Field(
+        False, description="Ask SendGrid's message logs about e-mails in doubt: unproven on live accounts."
+    )
+    settling_seconds: float = Field(
+        300.0, ge=0, description="Seconds after which a claim without an answer is in doubt, and no longer in flight."
+    )
     render_workers: int = Field(
         0, ge=0, le=64, description="Processes that render a large run; 0: one a core, from 4 cores on."
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 import sqlalchemy as sa
@@ -16,7 +16,21 @@ from campaign_pipeline.core.words import AudienceStatus, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.rate import Throughput, throughput
-from campaign_pipeline.dispatch.states import IN_FLIGHT, OPEN, STANDBY, attempts, in_flight, states
+from campaign_pipeline.dispatch.states import (
+    IN_FLIGHT,
+    OPEN,
+    SETTLING,
+    STANDBY,
+    attempts,
+    in_flight,
+    is_repeated,
+    states,
+)
+
+WANTED = is_repeated() | (
+    (pl.col("source") == ledger.Source.OPERATOR.value) & (pl.col("outcome") == Outcome.NOT_SENT.value)
+)
+"""Rows of outcomes by which a message may be sent again though nobody knows that it was not sent."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,8 @@ class RunAccount:
     state: RunState
     audience: Mapping[str, int]  # contacts by words.AudienceStatus
     messages: Mapping[str, int]
+    sent_again: int = 0  # messages that a policy or a person had sent once more, because nobody knew of the first time
+    arrived_twice: int = 0  # of these, the ones that the provider is now known to have taken both times
     throughput: Throughput | None = None  # as of the moment for which it was asked, once it is planned
 
     @property
@@ -68,11 +84,13 @@ class RunAccount:
         return pl.DataFrame(rows, schema={"what": pl.String, "count": pl.Int64}, orient="row")
 
 
-def account(engine: sa.Engine, lake: Lake, run_id: str, now: datetime | None = None) -> RunAccount:
+def account(
+    engine: sa.Engine, lake: Lake, run_id: str, now: datetime | None = None, settling: timedelta = SETTLING
+) -> RunAccount:
     """The run's account. Inconsistent if it does not add up or the ledger does not fit the plan (see `verify`).
 
-    Before the run was planned, `messages` is empty. Without `now` nothing counts as in flight: only in doubt; and there
-    is no `throughput`.
+    Before the run was planned, `messages` is empty. Without `now` nothing counts as in flight: only in doubt, and there
+    is no `throughput`; with it, claims without outcome that are younger than `settling` are in flight.
     """
     file = BatchFile(lake, run_id)
     with reading(engine) as connection:
@@ -90,10 +108,10 @@ def account(engine: sa.Engine, lake: Lake, run_id: str, now: datetime | None = N
     where = states(index, held)
     pace = None
     if now:
-        where = in_flight(where, held.claims, now)
+        where = in_flight(where, held.claims, now, settling)
         goes_on = state == RunState.RUNNING
         pace = throughput(index, where, held.claims, now, goes_on=goes_on, next_wave_at=next_wave_at)
-    found = RunAccount(run_id, state, statuses, _counted(where, "state"), pace)
+    found = RunAccount(run_id, state, statuses, _counted(where, "state"), *_repeats(index, held), pace)
     check_account(found, plan.messages, index.filter(pl.col("step") == 0).height)
     return found
 
@@ -141,10 +159,7 @@ def _accepted_twice(index: pl.DataFrame, held: ledger.Ledger) -> int:
         .filter(pl.col("outcome") == Outcome.ACCEPTED.value)
         .unique(["message_no", "attempt"])
     )
-    wanted = outcomes.filter(
-        (pl.col("outcome") == Outcome.NOT_SENT.value)
-        & pl.col("source").is_in([ledger.Source.POLICY.value, ledger.Source.OPERATOR.value])
-    )
+    wanted = outcomes.filter(WANTED)
     return (
         accepted.join(wanted, on=["message_no", "attempt"], how="anti")
         .group_by("message_no")
@@ -152,6 +167,20 @@ def _accepted_twice(index: pl.DataFrame, held: ledger.Ledger) -> int:
         .filter(pl.col("len") > 1)
         .height
     )
+
+
+def _repeats(index: pl.DataFrame, held: ledger.Ledger) -> tuple[int, int]:
+    """(messages that were sent again because a policy or a person wanted it, those of them that were taken twice)."""
+    wanted = held.outcomes.filter(WANTED).group_by("message_no").agg(first=pl.col("attempt").min())
+    if not wanted.height:
+        return 0, 0
+    tries = attempts(index.join(wanted, on="message_no", how="semi"), held).join(wanted, on="message_no")
+    again = tries.filter(
+        (pl.col("attempt") > pl.col("first")) & pl.col("source").ne_missing(ledger.Source.POLICY.value)
+    )
+    taken = tries.filter(pl.col("outcome") == Outcome.ACCEPTED.value)
+    twice = taken.unique(["message_no", "provider_id"]).filter(pl.col("message_no").is_duplicated())
+    return again.get_column("message_no").n_unique(), twice.get_column("message_no").n_unique()
 
 
 def _counted(frame: pl.DataFrame, column: str) -> dict[str, int]:

@@ -5,7 +5,7 @@ became of most of it, and one for each message that fared differently. `states` 
 is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from campaign_pipeline.core.database import writing
 from campaign_pipeline.core.errors import Inconsistent
 from campaign_pipeline.core.tables import batch_outcomes, claims, outcomes, plans
 from campaign_pipeline.core.words import Outcome
+from campaign_pipeline.dispatch.covers import as_text, numbers_of
 
 UTC_TIME = pl.Datetime("us", "UTC")
 CLAIMS: dict[str, Any] = {"batch_no": pl.Int32, "attempt": pl.Int32, "worker": pl.String, "claimed_at": UTC_TIME}
@@ -30,7 +31,12 @@ OUTCOMES: dict[str, Any] = {
     "provider_id": pl.String,
     "recorded_at": UTC_TIME,
 }
+COVERED: dict[str, Any] = {"batch_no": pl.Int32, "attempt": pl.Int32, "message_no": pl.Int32}
 BATCH_OUTCOMES: dict[str, Any] = {"batch_no": pl.Int32, **{k: v for k, v in OUTCOMES.items() if k != "message_no"}}
+
+
+_KEYS = 10_000
+"""Values in one IN: few enough for every driver's limit of parameters."""
 
 
 class Ledger(NamedTuple):
@@ -39,13 +45,18 @@ class Ledger(NamedTuple):
     claims: pl.DataFrame  # CLAIMS
     outcomes: pl.DataFrame  # OUTCOMES
     batch_outcomes: pl.DataFrame  # BATCH_OUTCOMES
+    covered: pl.DataFrame = pl.DataFrame(schema=COVERED)  # whom claims cover that do not cover their batch whole
+
+
+NEVER_LOSE = "never_lose"
+"""Code of the policy's NOT_SENT by which a message in doubt may be sent once more. It knows nothing: see strength."""
 
 
 class Source(StrEnum):
-    """Who says what became of an attempt; of several, the last in this order counts: proof beats opinion."""
+    """Who says what became of an attempt; of several, states.strength says who counts: proof beats opinion."""
 
     SEND = "send"  # the provider's answer to the request
-    POLICY = "policy"  # a rule of ours: suppressed, expired, cancelled, or given up as unknown
+    POLICY = "policy"  # a rule of ours: suppressed, expired, cancelled, or what the campaign does in doubt
     OPERATOR = "operator"  # a person decided
     LOOKUP = "lookup"  # the provider was asked and showed the message
     EVENT = "event"  # an event names the attempt: proof that it was processed
@@ -123,13 +134,16 @@ def claim(
     at: datetime,
     left_out: Callable[[sa.Connection], Sequence[OutcomeRow]] = lambda _connection: (),
     whole: Sequence[BatchOutcome] = (),
+    covers: Collection[int] | None = None,
 ) -> bool:
     """Take the batch for this attempt, durably; False if another has it.
 
-    `left_out`, called within the transaction, and `whole` give outcomes of messages of the batch that will not be sent,
-    so that a crash afterwards leaves no doubt about them.
+    `covers`: numbers of the messages that the claim is for; None: all of the batch. `left_out`, called within the
+    transaction, and `whole` give outcomes of messages of the batch that will not be sent, so that a crash afterwards
+    leaves no doubt about them.
     """
-    row = {"run_id": run_id, "batch_no": batch_no, "attempt": attempt, "worker": worker, "claimed_at": at}
+    row: dict[str, Any] = {"run_id": run_id, "batch_no": batch_no, "attempt": attempt, "worker": worker}
+    row |= {"claimed_at": at, "covers": None if covers is None else as_text(covers)}
     with writing(engine) as connection:
         insert = _insert(connection)(claims).values(row).on_conflict_do_nothing().returning(claims.c.batch_no)
         claimed = connection.execute(insert).first() is not None
@@ -202,21 +216,38 @@ def read_ledger(connection: sa.Connection, run_id: str) -> Ledger:
     """
     whole = read_batch_outcomes(connection, run_id)
     single = read_outcomes(connection, run_id)
-    return Ledger(read_claims(connection, run_id), single, whole)
+    claimed = read_claims(connection, run_id)
+    query = sa.select(claims.c.batch_no, claims.c.attempt, claims.c.covers)
+    partial = connection.execute(query.where(claims.c.run_id == run_id, claims.c.covers.is_not(None)))
+    return Ledger(claimed, single, whole, _covered(partial))
 
 
-def read_ledger_of(connection: sa.Connection, run_id: str, batch_no: int, message_no: int) -> Ledger:
-    """What the ledger holds of one message."""
+def read_ledger_of(
+    connection: sa.Connection, run_id: str, batches: Collection[int], messages: Collection[int]
+) -> Ledger:
+    """What the ledger holds of some messages of the run, and of their batches."""
 
-    def read(table: sa.Table, schema: dict[str, Any], key: str, value: int) -> pl.DataFrame:
-        query = sa.select(*(table.c[name] for name in schema)).where(table.c.run_id == run_id, table.c[key] == value)
-        return pl.DataFrame([tuple(row) for row in connection.execute(query)], schema=schema, orient="row")
+    def rows(table: sa.Table, names: Collection[str], key: str, values: Collection[int]) -> Iterator[Any]:
+        query = sa.select(*(table.c[name] for name in names)).where(table.c.run_id == run_id)
+        keys = sorted(values)
+        for start in range(0, len(keys), _KEYS):
+            yield from connection.execute(query.where(table.c[key].in_(keys[start : start + _KEYS])))
 
-    said = (
-        read(outcomes, OUTCOMES, "message_no", message_no),
-        read(batch_outcomes, BATCH_OUTCOMES, "batch_no", batch_no),
-    )
-    return Ledger(read(claims, CLAIMS, "batch_no", batch_no), *said)
+    def read(table: sa.Table, schema: dict[str, Any], key: str, values: Collection[int]) -> pl.DataFrame:
+        found = [tuple(row) for row in rows(table, schema, key, values)]
+        return pl.DataFrame(found, schema=schema, orient="row")
+
+    whole = read(batch_outcomes, BATCH_OUTCOMES, "batch_no", batches)
+    single = read(outcomes, OUTCOMES, "message_no", messages)
+    claimed = read(claims, CLAIMS, "batch_no", batches)
+    partial = rows(claims, ("batch_no", "attempt", "covers"), "batch_no", batches)
+    return Ledger(claimed, single, whole, _covered(row for row in partial if row.covers is not None))
+
+
+def _covered(partial: Iterable[Any]) -> pl.DataFrame:
+    """COVERED, of rows (batch_no, attempt, covers)."""
+    covered = [(batch_no, attempt, number) for batch_no, attempt, covers in partial for number in numbers_of(covers)]
+    return pl.DataFrame(covered, schema=COVERED, orient="row")
 
 
 def claimed_by(connection: sa.Connection, run_id: str, first: int, last: int) -> dict[tuple[int, int], str]:

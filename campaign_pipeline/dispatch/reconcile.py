@@ -1,71 +1,100 @@
-"""Resolving doubt: by asking the provider, and by events that prove what was processed. Never by sending again."""
+"""Asking what became of messages in doubt: at the provider, and in the events that it sends. Never by sending again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import polars as pl
 import sqlalchemy as sa
 
-from campaign_pipeline.core.database import reading
+from campaign_pipeline.core.database import insert_new, reading, writing
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.core.tables import batch_outcomes, outcomes
-from campaign_pipeline.core.words import Outcome
+from campaign_pipeline.core.tables import batch_outcomes, lookups, outcomes
+from campaign_pipeline.core.words import RETRYABLE, Outcome
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
-from campaign_pipeline.dispatch.channels.base import Channel, Doubt, Finding
+from campaign_pipeline.dispatch.channels.base import Channel, Doubt, Finding, Lookup
+from campaign_pipeline.dispatch.doubts import Rules, is_asked, read_doubts
 from campaign_pipeline.dispatch.ledger import OutcomeRow, Source
-from campaign_pipeline.dispatch.states import in_flight, states
+from campaign_pipeline.dispatch.states import attempts, states
 
-NEEDS_PROOF = (Outcome.IN_DOUBT, Outcome.UNKNOWN, Outcome.NOT_SENT, Outcome.THROTTLED)
-"""States that a proof changes: what was thought not processed is not sent again either."""
+NEEDS_PROOF = frozenset({Outcome.IN_DOUBT.value, Outcome.UNKNOWN.value, *(outcome.value for outcome in RETRYABLE)})
+"""What a proof changes of an attempt: what was thought not processed is not sent again either."""
+
+ASKED_TOGETHER = 500
+"""Doubts that are asked about before the answers are kept, so that a crash loses few of them."""
+
+CLOCKS_DIFFER = timedelta(days=1)
+"""Of workers' clocks: an id that was recorded so long before a claim cannot be that of its attempt."""
 
 
 @dataclass(frozen=True)
 class Settled:
     doubts: int  # messages that were in doubt, those in flight left aside
     found: int  # of these, the ones that the provider shows: now accepted
+    asked: int = 0  # those that were due to be asked about
 
 
-def settle_doubts(engine: sa.Engine, lake: Lake, run_id: str, channel: Channel, now: datetime) -> Settled:
-    """Ask the provider about every message in doubt: what it shows is accepted, anything else stays in doubt."""
+def settle_doubts(
+    engine: sa.Engine, lake: Lake, run_id: str, channel: Channel, now: datetime, rules: Rules | None = None
+) -> Settled:
+    """Ask the provider about the messages in doubt that are due: what it shows is accepted.
+
+    That it shows nothing is kept, and proves nothing. Only doubts of the channel count, if the file says of which
+    they are.
+    """
+    rules = rules or Rules()
+    asks = frozenset({channel.name.value} if channel.capabilities.lookup else ())
+    rules = replace(rules, asks=asks, channel=rules.channel or channel.name.value)
+    doubts = read_doubts(engine, lake, run_id, now, rules).filter(pl.col("channel") == channel.name.value)
+    due = doubts.filter(is_asked(rules, now))
+    found = 0
     file = BatchFile(lake, run_id)
+    for start in range(0, due.height, ASKED_TOGETHER):
+        found += _ask(engine, file, channel, due.slice(start, ASKED_TOGETHER), now)
+    return Settled(doubts.height, found, due.height)
+
+
+def _ask(engine: sa.Engine, file: BatchFile, channel: Channel, due: pl.DataFrame, now: datetime) -> int:
+    """How many were found; the answers are kept together with what follows from them."""
+    doubts = _doubts(file, due)
     with reading(engine) as connection:
-        held = ledger.read_ledger(connection, run_id)
-    where = in_flight(states(file.index(), held), held.claims, now)
-    in_doubt = where.filter(pl.col("state") == Outcome.IN_DOUBT.value)
-    if not in_doubt.height or not channel.capabilities.lookup:
-        return Settled(in_doubt.height, 0)
-    doubts = _doubts(file, in_doubt, held.claims)
-    with reading(engine) as connection:
-        bound = _bound(connection)
+        bound = _bound(connection, min(doubt.claimed_at for doubt in doubts))
+    answers = channel.lookup(doubts, bound)
     found = [
-        OutcomeRow(run_id, one.message_no, one.attempt, Source.LOOKUP, Outcome.ACCEPTED, "", one.provider_id, now)
-        for one in channel.lookup(doubts, bound)
+        OutcomeRow(file.run_id, one.message_no, one.attempt, Source.LOOKUP, Outcome.ACCEPTED, "", one.provider_id, now)
+        for one in answers
         if one.finding == Finding.FOUND
     ]
-    ledger.append_outcomes(engine, found)
-    return Settled(in_doubt.height, len(found))
+    with writing(engine) as connection:
+        insert_new(connection, lookups, [_kept(file.run_id, one, now) for one in answers])
+        ledger.append(connection, found)
+    return len(found)
 
 
 def settle_by_events(engine: sa.Engine, lake: Lake, run_id: str, proofs: pl.DataFrame, now: datetime) -> int:
-    """Accept the messages that events prove to have been processed; how many that changed.
+    """Accept the attempts that events prove to have been processed; how many that changed.
 
     `proofs`: message_id, provider_id (String), and attempt (Int) if the events carry it; any number of rows a message.
-    Messages that are accepted already, and ids that are not of this run, change nothing: it may be called again
+    Attempts that are accepted already, and ids that are not of this run, change nothing: it may be called again
     with the same events.
     """
     index = BatchFile(lake, run_id).index()
+    messages = index.join(proofs.select("message_id").unique(), on="message_id", how="semi")
+    if not messages.height:
+        return 0
     with reading(engine) as connection:
-        held = ledger.read_ledger(connection, run_id)
-    where = states(index, held).filter(pl.col("state").is_in([state.value for state in NEEDS_PROOF]))
+        held = ledger.read_ledger_of(connection, run_id, messages["batch_no"].unique(), messages["message_no"])
+    current = states(messages, held).select("message_no", current="attempt")
     proven = (
-        where.select("message_no", "batch_no", current="attempt")
-        .join(index.select("message_no", "message_id"), on="message_no")
-        .join(proofs.unique("message_id", keep="first", maintain_order=True), on="message_id")
-        .with_columns(attempt=pl.coalesce("attempt", "current") if "attempt" in proofs.columns else pl.col("current"))
+        _each_attempt(proofs)
+        .join(messages.select("message_no", "message_id"), on="message_id")
+        .join(current, on="message_no")
+        .with_columns(attempt=pl.coalesce("attempt", "current"))
         # An event may name any attempt; only one that was claimed can be in the ledger.
-        .join(held.claims.select("batch_no", "attempt"), on=["batch_no", "attempt"], how="semi")
+        .join(attempts(messages, held), on=["message_no", "attempt"], suffix="_known")
+        .filter(_needs_proof())
+        .unique(["message_no", "attempt"], keep="first", maintain_order=True)
         .select("message_no", "attempt", pl.col("provider_id").fill_null(""))
     )
     rows = [
@@ -76,17 +105,43 @@ def settle_by_events(engine: sa.Engine, lake: Lake, run_id: str, proofs: pl.Data
     return len(rows)
 
 
-def _doubts(file: BatchFile, in_doubt: pl.DataFrame, claims: pl.DataFrame) -> Sequence[Doubt]:
-    claimed_at = {(batch, attempt): at for batch, attempt, _, at in claims.iter_rows()}
-    rows = file.load(in_doubt.get_column("batch_no").unique().to_list())
+def _each_attempt(proofs: pl.DataFrame) -> pl.DataFrame:
+    """The proofs that name an attempt, and of messages without such a one those that name none."""
+    if "attempt" not in proofs.columns:
+        proofs = proofs.with_columns(attempt=pl.lit(None))
+    proofs = proofs.with_columns(pl.col("attempt").cast(pl.Int32))
+    named = proofs.filter(pl.col("attempt").is_not_null())
+    unnamed = proofs.filter(pl.col("attempt").is_null()).join(named, on="message_id", how="anti")
+    return pl.concat([named, unnamed], how="diagonal").select("message_id", "provider_id", "attempt")
+
+
+def _needs_proof() -> pl.Expr:
+    """Of attempts: nothing is known, or it is only what a policy or a person thinks."""
+    thought = (pl.col("source") == Source.OPERATOR.value) & (pl.col("outcome") != Outcome.ACCEPTED.value)
+    return pl.col("outcome").is_null() | pl.col("outcome").is_in(list(NEEDS_PROOF)) | thought
+
+
+def _kept(run_id: str, answer: Lookup, now: datetime) -> dict[str, object]:
+    finding = {"asked_at": now, "finding": answer.finding.value}
+    return {"run_id": run_id, "message_no": answer.message_no, "attempt": answer.attempt, **finding}
+
+
+def _doubts(file: BatchFile, due: pl.DataFrame) -> Sequence[Doubt]:
+    rows = file.load(due.get_column("batch_no").unique().to_list())
     doubts: list[Doubt] = []
-    for (batch_no, attempt), part in in_doubt.partition_by("batch_no", "attempt", as_dict=True).items():
+    for (batch_no, attempt, claimed_at), part in due.partition_by(
+        "batch_no", "attempt", "claimed_at", as_dict=True
+    ).items():
         batch = file.batch(rows, batch_no, attempt, part.get_column("message_no").to_list())
-        doubts += [Doubt(batch, message, claimed_at[batch_no, attempt]) for message in batch.messages]
+        doubts += [Doubt(batch, message, claimed_at) for message in batch.messages]
     return doubts
 
 
-def _bound(connection: sa.Connection) -> frozenset[str]:
-    """Provider ids that belong to a message already, of any run."""
-    ids = (sa.select(each.c.provider_id).where(each.c.provider_id != "") for each in (outcomes, batch_outcomes))
+def _bound(connection: sa.Connection, claimed_at: datetime) -> frozenset[str]:
+    """Provider ids that belong to a message already, of any run: those that claims from `claimed_at` on can meet."""
+    since = claimed_at - CLOCKS_DIFFER
+    ids = (
+        sa.select(each.c.provider_id).where(each.c.provider_id != "", each.c.recorded_at >= since)
+        for each in (outcomes, batch_outcomes)
+    )
     return frozenset(connection.execute(sa.union(*ids)).scalars())

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import polars as pl
 import sqlalchemy as sa
 
 from campaign_pipeline.contacts.suppression import Suppression, suppress
 from campaign_pipeline.core.clock import Clock
-from campaign_pipeline.core.database import writing
+from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Halted
 from campaign_pipeline.core.words import RETRYABLE, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
@@ -26,6 +27,7 @@ from campaign_pipeline.dispatch.guards.base import Guard, LeftOut, Permit
 from campaign_pipeline.dispatch.ledger import BatchOutcome, OutcomeRow, Source
 from campaign_pipeline.dispatch.outcomes import HALTING, SUPPRESSES, VERDICTS, Action, Kind
 from campaign_pipeline.dispatch.patience import Patience
+from campaign_pipeline.dispatch.states import OPEN, states
 
 HINTS = {
     Action.HALT_CHANNEL: "Check the provider's credentials and sender (campaigns doctor), let the channel go again "
@@ -46,6 +48,8 @@ LONGEST_NAP = 1.0
 
 SHORT_WAIT = 2.0
 """Seconds that a batch may keep others waiting that could go; if it takes longer, they go first."""
+
+_MESSAGES = {"message_no": pl.Int32, "batch_no": pl.Int32}
 
 NO_PAUSE = frozenset({Kind.HELD_BACK, Kind.TOO_LARGE, Kind.ACCEPTED})
 """Kinds after which the next attempt need not wait."""
@@ -78,6 +82,7 @@ class Sender:
             permitted = self._permitted(batch)
             if permitted is None:
                 return  # later, or nothing more at all
+            batch = self._still_open(batch)
             left_out = self._claim(batch, permitted)
             if left_out is None:
                 return  # another worker has it
@@ -91,7 +96,7 @@ class Sender:
             if any(result.action == Action.SPLIT for result in again):
                 size = max(1, min(size, len(going.messages)) // 2)
             failures = 0 if len(again) < len(results) else failures + 1
-            # A claim covers all that is open of its batch: what is missing in it would be in doubt.
+            # The next claim covers all that is open of the batch.
             still_open = held | {result.message_no for result in results if result.outcome in RETRYABLE}
             batch = replace(batch, attempt=batch.attempt + 1).only(still_open)
             if not all(result.kind in NO_PAUSE for result in again):
@@ -148,9 +153,24 @@ class Sender:
             left_out += permit.left_out
         return Permit(left_out=tuple(left_out))
 
+    def _still_open(self, batch: Batch) -> Batch:
+        """The batch without those that an event, a person or a late answer has settled since it was put together."""
+        if batch.attempt == 1:
+            return batch
+        numbers = [message.message_no for message in batch.messages]
+        messages = pl.DataFrame({"message_no": numbers, "batch_no": batch.batch_no}, schema=_MESSAGES)
+        with reading(self.engine) as connection:
+            held = ledger.read_ledger_of(connection, batch.run_id, [batch.batch_no], numbers)
+        still_open = states(messages, held).filter(pl.col("state").is_in(list(OPEN)))
+        return batch.only(set(still_open.get_column("message_no")))
+
     def _claim(self, batch: Batch, left_out: Sequence[LeftOut]) -> list[LeftOut] | None:
-        """Claim the batch; who of it is left out; None: another worker has it."""
-        everybody = list(left_out)
+        """Claim the batch; who of it is left out; None: another worker has it, or nobody is left to send to."""
+        numbers = {message.message_no for message in batch.messages}
+        if not numbers:
+            return None
+        everybody = [one for one in left_out if one.message_no in numbers]
+        covers = None if batch.whole else numbers
         now = self.clock()
 
         def rows(connection: sa.Connection) -> list[OutcomeRow]:
@@ -161,7 +181,8 @@ class Sender:
                 for number, outcome, code in everybody
             ]
 
-        if not ledger.claim(self.engine, batch.run_id, batch.batch_no, batch.attempt, self.worker, now, rows):
+        key = batch.run_id, batch.batch_no, batch.attempt
+        if not ledger.claim(self.engine, *key, self.worker, now, rows, covers=covers):
             return None
         self._count(outcome for _, outcome, _ in everybody if outcome not in RETRYABLE)
         return everybody
@@ -173,7 +194,8 @@ class Sender:
             OutcomeRow(run_id, message_no, attempt, Source.POLICY, outcome, outcome.value, "", now)
             for message_no in messages
         ]
-        if ledger.claim(self.engine, run_id, batch_no, attempt, self.worker, now, lambda _connection: rows):
+        key = run_id, batch_no, attempt
+        if ledger.claim(self.engine, *key, self.worker, now, lambda _connection: rows, covers=messages):
             self._count(outcome for _ in rows)
 
     def _through_the_channel(self, batch: Batch, size: int) -> list[Result]:

@@ -3,9 +3,13 @@
     standby --called--> planned --claim--> in doubt --outcome--> not_sent | throttled --next claim--> in doubt ...
                                          \\-> accepted | rejected | suppressed | expired | cancelled | unknown
 
-A claim covers those messages of its batch that were open: after the first attempt, the ones whose outcome of
-every attempt before says "may be tried again". An outcome of a whole batch stands for each of its messages that has
-none of its own at that attempt; one is written only by a claim that covered the batch whole.
+A claim covers those messages of its batch that were open, and names them unless it covers the batch whole. An outcome
+of a whole batch stands for each of its messages that has none of its own at that attempt; one is written only by a
+claim that covered the batch whole.
+
+A message is where its last attempt left it, but accepted if any was. One that was sent once more because nobody knew
+of the first attempt (never_lose) is accepted or unknown in the end: whatever became of the repeat, the first may have
+arrived.
 """
 
 from datetime import datetime, timedelta
@@ -14,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from campaign_pipeline.core.words import RETRYABLE, Outcome
-from campaign_pipeline.dispatch.ledger import UTC_TIME, Ledger, Source
+from campaign_pipeline.dispatch.ledger import NEVER_LOSE, UTC_TIME, Ledger, Source
 
 PLANNED = "planned"
 """Not claimed yet."""
@@ -27,6 +31,9 @@ IN_FLIGHT = "in_flight"
 
 OPEN = frozenset({PLANNED, *(outcome.value for outcome in RETRYABLE)})
 """States from which a message may be sent; plain strings, as polars makes enums of enum members."""
+
+MAY_HAVE_ARRIVED = frozenset({Outcome.ACCEPTED.value, Outcome.IN_DOUBT.value, Outcome.UNKNOWN.value})
+"""States in which the contact may have the message."""
 
 SETTLING = timedelta(minutes=5)
 """A claim without outcome counts as in flight for so long, and as in doubt afterwards. Either way it is not resent."""
@@ -41,7 +48,6 @@ STATES: dict[str, Any] = {
     "recorded_at": UTC_TIME,
 }
 
-_RANK = {source.value: rank for rank, source in enumerate(Source)}
 _SAID = ("source", "outcome", "code", "provider_id", "recorded_at")
 
 
@@ -82,14 +88,7 @@ def _claimed_or_not(messages: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
         .otherwise(pl.col("outcome").fill_null(pl.lit(Outcome.IN_DOUBT.value))),
     )
     if tries.height > messages.height:
-        # The first attempt that is not "may be tried again" is where the message stays; later claims left it out.
-        ended = ~pl.col("state").is_in([outcome.value for outcome in RETRYABLE])
-        earlier_end = ended.cast(pl.Int32).cum_sum().over("message_no") - ended.cast(pl.Int32)
-        tries = (
-            tries.sort("message_no", "attempt")
-            .filter(earlier_end == 0)
-            .unique("message_no", keep="last", maintain_order=True)
-        )
+        tries = _where_they_stay(tries)
     return (
         tries.select(
             "message_no",
@@ -105,45 +104,122 @@ def _claimed_or_not(messages: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     )
 
 
-def attempts(messages: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
-    """A row for each message and claim of its batch, one with nulls for a message whose batch was never claimed.
-
-    Columns message_no, batch_no, attempt, source, outcome, code, provider_id, recorded_at: what counts of the attempt;
-    null where nothing is known, or the attempt left the message out.
-    """
-    tries = (
-        messages.select("message_no", "batch_no")
-        .join(ledger.claims.select("batch_no", "attempt"), on="batch_no", how="left")
-        .join(deciding(ledger.batch_outcomes, "batch_no"), on=["batch_no", "attempt"], how="left")
+def _where_they_stay(tries: pl.DataFrame) -> pl.DataFrame:
+    """Of the attempts of each message, with their states, the one that says where it is."""
+    tries = tries.sort("message_no", "attempt")
+    # Claims of earlier versions name nobody: there, a message stays at the first attempt that ended it.
+    ended = ~pl.col("state").is_in([outcome.value for outcome in RETRYABLE])
+    earlier_end = ended.cast(pl.Int32).cum_sum().over("message_no") - ended.cast(pl.Int32)
+    is_accepted = pl.col("state") == Outcome.ACCEPTED.value
+    last = pl.when(is_accepted).then(-pl.col("attempt")).otherwise("attempt")
+    gave_up = pl.col("attempt").filter(is_repeated()).max().over("message_no")
+    # Whatever else became of the repeat, nobody knows of the attempt that was given up for it.
+    unknown = pl.col("gave_up").is_not_null() & ~pl.col("state").is_in([*MAY_HAVE_ARRIVED, *OPEN])
+    return (
+        tries.filter((earlier_end == 0) | pl.col("named"))
+        .with_columns(gave_up=gave_up)
+        .sort("message_no", is_accepted, last)
+        .unique("message_no", keep="last", maintain_order=True)
+        .with_columns(
+            state=pl.when(unknown).then(pl.lit(Outcome.UNKNOWN.value)).otherwise("state"),
+            attempt=pl.when(unknown).then("gave_up").otherwise("attempt"),
+        )
     )
+
+
+def is_repeated() -> pl.Expr:
+    """Of attempts: given up by never_lose, so that the message is sent once more."""
+    return (pl.col("source") == Source.POLICY.value) & (pl.col("code") == NEVER_LOSE)
+
+
+def attempts(messages: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """A row for each message and claim that covers it, one with nulls for a message whose batch was never claimed.
+
+    Columns message_no, batch_no, attempt, named (whether the claim names the message), and source, outcome, code,
+    provider_id, recorded_at: what counts of the attempt; null where nothing is known.
+    """
+    whole = deciding(ledger.batch_outcomes, "batch_no")
+    tries = _claimed(messages, ledger).join(whole, on=["batch_no", "attempt"], how="left")
     if not ledger.outcomes.height:
         return tries
     own = deciding(ledger.outcomes, "message_no").rename({name: f"own_{name}" for name in _SAID})
-    rank = {name: pl.col(name).replace_strict(_RANK, return_dtype=pl.Int8) for name in ("own_source", "source")}
-    mine = pl.col("own_source").is_not_null() & (rank["own_source"] >= rank["source"].fill_null(-1))
-    return tries.join(own, on=["message_no", "attempt"], how="left").select(
-        "message_no",
-        "batch_no",
-        "attempt",
-        *(pl.when(mine).then(f"own_{name}").otherwise(name).alias(name) for name in _SAID),
+    speaks = ledger.outcomes.select("message_no", "attempt", "source", speaks=pl.lit(True))
+    mine = pl.col("own_source").is_not_null() & (
+        pl.col("speaks").fill_null(False)  # what the batch's row says, this message's own of the same source says
+        | (strength("own_source", "own_outcome", "own_code") >= strength().fill_null(-1))
+    )
+    return (
+        tries.join(own, on=["message_no", "attempt"], how="left")
+        .join(speaks, on=["message_no", "attempt", "source"], how="left")
+        .select(
+            *("message_no", "batch_no", "attempt", "named"),
+            *(pl.when(mine).then(f"own_{name}").otherwise(name).alias(name) for name in _SAID),
+        )
+    )
+
+
+def _claimed(messages: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """message_no, batch_no, attempt, named: a row for each message and claim that covers it."""
+    messages, claims = messages.select("message_no", "batch_no"), ledger.claims.select("batch_no", "attempt")
+    if not ledger.covered.height:
+        return messages.join(claims, on="batch_no", how="left").with_columns(named=pl.lit(False))
+    whole = claims.join(ledger.covered, on=["batch_no", "attempt"], how="anti")
+    covering = pl.concat(
+        [
+            messages.join(whole, on="batch_no").select("message_no", "attempt", named=pl.lit(False)),
+            ledger.covered.join(claims, on=["batch_no", "attempt"], how="semi").select(
+                "message_no", "attempt", named=pl.lit(True)
+            ),
+        ]
+    )
+    return messages.join(covering, on="message_no", how="left").with_columns(pl.col("named").fill_null(False))
+
+
+def strength(source: str = "source", outcome: str = "outcome", code: str = "code") -> pl.Expr:
+    """How much a row of these columns weighs: of several about one attempt, the strongest counts. Null for none.
+
+    Knowing nothing, giving up, an opinion, the provider's answer, who was left out by a rule, proof.
+    """
+    says = pl.col(outcome)
+    said_by = {member: pl.col(source) == member.value for member in Source}
+    return (
+        pl.when(pl.col(source).is_null())
+        .then(None)
+        .when(said_by[Source.EVENT])
+        .then(7)
+        .when(said_by[Source.LOOKUP])
+        .then(6)
+        .when(says == Outcome.IN_DOUBT.value)
+        .then(0)
+        .when(says == Outcome.UNKNOWN.value)
+        .then(1)
+        .when(said_by[Source.POLICY] & (pl.col(code) == NEVER_LOSE))
+        .then(2)
+        .when(said_by[Source.OPERATOR])
+        .then(3)
+        .when(said_by[Source.SEND])
+        .then(4)
+        .otherwise(5)
     )
 
 
 def deciding(outcomes: pl.DataFrame, key: str = "message_no") -> pl.DataFrame:
-    """Of each (`key`, attempt) the one row that counts: that of the strongest source."""
+    """Of each (`key`, attempt) the one row that counts: the strongest."""
     if outcomes.get_column("source").n_unique() <= 1:
         return outcomes
     return (
-        outcomes.with_columns(rank=pl.col("source").replace_strict(_RANK, return_dtype=pl.Int8))
-        .sort("rank")
+        outcomes.with_columns(strength=strength())
+        .sort("strength", maintain_order=True)
         .unique([key, "attempt"], keep="last", maintain_order=True)
-        .drop("rank")
+        .drop("strength")
     )
 
 
-def in_flight(states: pl.DataFrame, claims: pl.DataFrame, now: datetime) -> pl.DataFrame:
-    """`states` with IN_FLIGHT instead of in_doubt for claims without outcome that are younger than SETTLING."""
-    young = claims.filter(pl.col("claimed_at") > now - SETTLING).select("batch_no", "attempt", young=pl.lit(True))
+def in_flight(
+    states: pl.DataFrame, claims: pl.DataFrame, now: datetime, settling: timedelta = SETTLING
+) -> pl.DataFrame:
+    """`states` with IN_FLIGHT instead of in_doubt for claims without outcome that are younger than `settling`."""
+    young = claims.filter(pl.col("claimed_at") > now - settling).select("batch_no", "attempt", young=pl.lit(True))
     waiting = (
         (pl.col("state") == Outcome.IN_DOUBT.value) & pl.col("recorded_at").is_null() & pl.col("young").fill_null(False)
     )

@@ -10,9 +10,10 @@ from campaign_pipeline.campaigns.definition import Campaign, read_campaign
 from campaign_pipeline.campaigns.sending_policy import SendingPolicy, read_sending_policy
 from campaign_pipeline.campaigns.store import apply_campaign, apply_sending_policy, load_campaigns
 from campaign_pipeline.core.database import writing
-from campaign_pipeline.core.definitions import Definition, read_yaml
+from campaign_pipeline.core.definitions import Definition, Location, read_yaml
 from campaign_pipeline.core.errors import InvalidDefinition, InvalidInput
 from campaign_pipeline.core.versions import Change
+from campaign_pipeline.core.words import Channel
 from campaign_pipeline.messages.authoring.reading import read_template_file
 from campaign_pipeline.messages.definition import Template
 from campaign_pipeline.messages.store import apply_template, load_templates
@@ -132,17 +133,24 @@ def _check_campaign(
     if campaign.segment not in segments:
         problem = f"segment {campaign.segment!r} does not exist{_nearest(campaign.segment, segments)}"
         raise InvalidDefinition(file, lines.get(("segment",), 0), "segment", problem)
-    for index, variant in enumerate(campaign.variants):
-        line, field = lines.get(("variants", index, "template"), 0), f"variants.{index}.template"
-        template = templates.get(variant.template)
+    named: list[tuple[Location, str, Channel]] = [
+        (("variants", index, "template"), variant.template, campaign.channel)
+        for index, variant in enumerate(campaign.variants)
+    ]
+    named += [
+        (("fallback", index, "templates", variant), name, step.channel)
+        for index, step in enumerate(campaign.fallback)
+        for variant, name in step.templates.items()
+    ]
+    for place, name, channel in named:
+        line, field = lines.get(place, 0), ".".join(map(str, place))
+        template = templates.get(name)
         if template is None:
-            problem = f"template {variant.template!r} does not exist{_nearest(variant.template, templates)}"
+            problem = f"template {name!r} does not exist{_nearest(name, templates)}"
             raise InvalidDefinition(file, line, field, problem)
-        if template.channel != campaign.channel:
-            problem = (
-                f"template {variant.template!r} is for {template.channel}, "
-                f"campaign {campaign.campaign!r} for {campaign.channel}"
-            )
+        if template.channel != channel:
+            whose = f"campaign {campaign.campaign!r}" if place[0] == "variants" else "this step"
+            problem = f"template {name!r} is for {template.channel}, {whose} for {channel}"
             raise InvalidDefinition(file, line, field, problem)
 
 

@@ -56,7 +56,7 @@ def _account(installation: Installation, message: SentMessage) -> MessageAccount
     )
     with reading(installation.engine) as connection:
         run = load_run(connection, message.run_id)
-        held = read_ledger_of(connection, message.run_id, message.batch_no, message.message_no)
+        held = read_ledger_of(connection, message.run_id, [message.batch_no], [message.message_no])
     state = states(row, held).row(0, named=True)
     times = {attempt: at for _, attempt, _, at in held.claims.iter_rows()}
     return MessageAccount(

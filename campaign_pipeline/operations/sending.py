@@ -6,7 +6,7 @@ import socket
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 import sqlalchemy as sa
@@ -21,7 +21,7 @@ from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.progress import progress_of
 from campaign_pipeline.core.tables import runs
 from campaign_pipeline.core.words import Channel, Outcome, RunState
-from campaign_pipeline.dispatch import fallbacks, ledger, reconcile, worker
+from campaign_pipeline.dispatch import fallbacks, ledger, worker
 from campaign_pipeline.dispatch.account import RunAccount, account
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.channels import open_channel, provider_of, sender_of
@@ -31,6 +31,7 @@ from campaign_pipeline.dispatch.guards.caps import UnderCaps
 from campaign_pipeline.dispatch.guards.pace import Paced
 from campaign_pipeline.dispatch.guards.quiet_hours import InQuietHours
 from campaign_pipeline.dispatch.guards.suppressed import NotSuppressed
+from campaign_pipeline.operations.doubts import note_next_look, repeated_by_policy, settle_doubts
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.reach import consented_for, suppressed_for
 from campaign_pipeline.operations.seeds import send_seeds
@@ -158,29 +159,39 @@ def end_messages(installation: Installation, run_id: str, *, worker_name: str) -
         planned = ledger.is_planned(connection, run_id)
     if planned and run.state == RunState.CANCELLED:
         send_channel(installation, run_id, run.campaign.channel, worker_name=worker_name)
+        note_next_look(installation, run, account(installation.engine, installation.lake, run_id))
 
 
 def settle_run(installation: Installation, run_id: str) -> RunAccount:
-    """Resolve doubts, compare ledger and plan (Inconsistent on any difference), and end the run if nothing is left."""
+    """Resolve doubts, compare ledger and plan (Inconsistent on any difference), and end the run if nothing is left.
+
+    Doubts do not keep a run from being completed: they are looked at again when they are due. A completed run goes on
+    if something of it may be sent again.
+    """
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
-    with open_channel(run.campaign.channel, installation.settings) as channel:
-        reconcile.settle_doubts(installation.engine, installation.lake, run_id, channel, installation.clock())
+    settle_doubts(installation, run)
     until = run.as_of + run.campaign.fallback_within
     fallbacks.advance(installation.engine, installation.lake, run_id, now=installation.clock(), until=until)
-    settled = account(installation.engine, installation.lake, run_id, installation.clock())
-    if not settled.pending and not settled.in_flight and not settled.standby:
+    settling = timedelta(seconds=installation.settings.settling_seconds)
+    settled = account(installation.engine, installation.lake, run_id, installation.clock(), settling)
+    if settled.pending:
         with writing(installation.engine) as connection:
-            if run_state(connection, run_id) == RunState.RUNNING:
-                now = installation.clock()
-                move_run(connection, run_id, RunState.COMPLETED, actor="dispatch", at=now)
-                caps.forget(connection, load_sending_policy(connection).caps, now)
-                _complete_campaign(connection, run, now)
-                return replace(settled, state=RunState.COMPLETED)
-    if settled.standby and not settled.pending:
-        _note_next_wave(installation, run_id, until)  # or as soon as an event calls for one of them
-        return account(installation.engine, installation.lake, run_id, installation.clock())
-    return settled
+            repeated_by_policy(installation, run_id)(connection)
+    elif not settled.in_flight and not settled.standby:
+        _complete(installation, run)
+    # What stands by is ended then, or called for by an event before.
+    note_next_look(installation, run, settled, until if settled.standby else None)
+    return account(installation.engine, installation.lake, run_id, installation.clock(), settling)
+
+
+def _complete(installation: Installation, run: Run) -> None:
+    with writing(installation.engine) as connection:
+        if run_state(connection, run.run_id) == RunState.RUNNING:
+            now = installation.clock()
+            move_run(connection, run.run_id, RunState.COMPLETED, actor="dispatch", at=now)
+            caps.forget(connection, load_sending_policy(connection).caps, now)
+            _complete_campaign(connection, run, now)
 
 
 def _complete_campaign(connection: sa.Connection, run: Run, now: datetime) -> None:

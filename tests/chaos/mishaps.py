@@ -27,6 +27,12 @@ def kill_a_worker(storm: Storm) -> None:
         storm.kills += 1
 
 
+def kill_every_worker(storm: Storm) -> None:
+    """kill -9 of all workers at once, as when their machine goes down."""
+    for worker in storm.running():
+        storm.kills += worker.kill()
+
+
 def in_a_request(mishap: Mishap) -> Mishap:
     """The same at a moment when the provider has taken a request and not answered yet."""
 

@@ -56,6 +56,12 @@ class Provider:
         self._unanswered = self.unanswered()
         self._process.kill()
 
+    def only(self, fault: Fault) -> None:
+        """This fault instead of all others, from now on."""
+        self.calm()
+        self._faults.append(fault)
+        self.control.fault(fault)
+
     def calm(self) -> None:
         """No more faults, in this life and any other."""
         self._faults.clear()

@@ -51,6 +51,11 @@ def sent(town: World, run_id: str) -> int:
     return town.evidence(run_id).sends.height if town.installation.lake.exists("messages", run_id) else 0
 
 
+def under_way(town: World) -> int:
+    """Messages that one worker may leave in doubt."""
+    return town.installation.settings.dispatch_requests * SIZE
+
+
 def test_dagster_takes_up_a_run_whose_worker_was_killed(town: World, dagster: DagsterHome) -> None:
     run_id = request(town, AS_OF)
     until(lambda: sent(town, run_id) >= 5 * SIZE, 90, "the first messages leave")
@@ -62,25 +67,27 @@ def test_dagster_takes_up_a_run_whose_worker_was_killed(town: World, dagster: Da
 
     until(lambda: any(run.is_success for run in retries()), 90, "a retry succeeds")
     assert {run.tags["dagster/retry_strategy"] for run in retries()} == {"ALL_STEPS"}
-    found = judge(town.evidence(run_id), bounds=Bounds(silent=SIZE, unanswered=0))
+    found = judge(town.evidence(run_id), bounds=Bounds(silent=under_way(town), unanswered=0))
     assert found.problems == ()
-    assert found.left > found.messages - SIZE
+    assert found.left >= found.messages - under_way(town)
 
 
 def test_materialising_at_once_and_again_while_all_of_dagster_dies_sends_nothing_twice(
     town: World, dagster: DagsterHome
 ) -> None:
     as_of = AS_OF - timedelta(hours=1)
+    town.provider.only(slow("sendgrid", 5))  # until all of them are there
     run_id = request(town, as_of)
     until(lambda: sent(town, run_id) >= SIZE, 90, "the first messages leave")
     twins = [dagster.press_materialise(CAMPAIGN, as_of.isoformat()) for _ in range(2)]
-    until(lambda: len(dagster.runs_of(run_id)) > 1, 60, "two runs of one partition are under way")
+    until(lambda: len(dagster.runs_of(run_id)) > 1, 90, "two runs of one partition are under way")
+    town.provider.only(slow("sendgrid", 0.3))
     dagster.kill()
     dagster.start()
     assert [twin.wait(120) for twin in twins] == [0, 0]
     until(lambda: all(run.is_finished for run in dagster.runs_of(run_id)), 120, "Dagster ends every run")
 
-    found = judge(town.evidence(run_id), bounds=Bounds(silent=SIZE, unanswered=0))
+    found = judge(town.evidence(run_id), bounds=Bounds(silent=under_way(town), unanswered=0))
     assert found.problems == ()
     done = account(town.installation.engine, town.installation.lake, run_id)
     assert done.planned == found.messages

@@ -33,7 +33,8 @@ def test_a_full_disk_stops_the_worker_which_says_so_and_nothing_is_sent_twice(ma
     assert 0 < sent[0] <= sent[-1] < MESSAGES
 
     assert world.work(run_id).wait(60) == 0
-    found = judge(world.evidence(run_id), bounds=Bounds(silent=LIVES * SIZE, unanswered=0))
+    under_way = world.installation.settings.dispatch_requests * SIZE
+    found = judge(world.evidence(run_id), bounds=Bounds(silent=LIVES * under_way, unanswered=0))
     assert found.problems == ()
     assert found.left == MESSAGES
     world.settle(run_id)

@@ -51,9 +51,12 @@ def run_trial(
 
 
 def _bounds(storm: Storm, channel: Channel) -> Bounds:
-    """A worker claims one batch at a time; a request is a batch of e-mails, or one text."""
-    size: int = getattr(storm.world.installation.settings, SIZE[channel])
+    """A worker claims a batch for each request that it has under way; a request is a batch of e-mails, or one text."""
+    settings = storm.world.installation.settings
+    size: int = getattr(settings, SIZE[channel])
     answered_together = size if channel is Channel.EMAIL else 1
-    # A provider that dies takes a request of each worker with it, and the count of its last faults.
-    unanswered = storm.world.provider.unanswered() + 2 * storm.workers * storm.provider_kills
-    return Bounds(silent=storm.deaths * size, unanswered=unanswered * answered_together)
+    at_once = settings.dispatch_requests * size
+    # A provider that dies takes what is under way of each worker with it, and the count of its last faults.
+    lost_with_it = 2 * storm.workers * storm.provider_kills * at_once
+    unanswered = storm.world.provider.unanswered() * answered_together + lost_with_it
+    return Bounds(silent=storm.deaths * at_once, unanswered=unanswered)

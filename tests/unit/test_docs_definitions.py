@@ -85,7 +85,7 @@ def test_every_example_is_applied(installation: Installation, folder: Path) -> N
         *(("segment", name) for name in ("gold_abroad", "recent_buyers", "resellers", "vip_customers")),
         *(("template", name) for name in ("back_sms", "back_sms_short", "spring_plain", "spring_points")),
         ("template", "vip_whatsapp"),
-        *(("campaign", name) for name in ("spring-sale", "vip-preview", "win-back")),
+        *(("campaign", name) for name in ("spring-sale", "vip-everywhere", "vip-preview", "win-back")),
     }
     assert {each.change for each in applied} == {"new"}
     assert f"{len(applied)} definitions: {len(applied)} applied, 0 unchanged." in PAGE

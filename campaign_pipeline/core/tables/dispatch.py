@@ -29,6 +29,7 @@ claims = sa.Table(
     sa.Column("attempt", sa.Integer, primary_key=True, autoincrement=False),  # from 1
     sa.Column("worker", sa.Text, nullable=False),
     sa.Column("claimed_at", Utc, nullable=False),
+    sa.Column("covers", sa.Text),  # message numbers such as 12,15-499; null: the whole batch
 )
 
 batch_outcomes = sa.Table(  # what became of all messages of a claim that have no row of their own in `outcomes`
@@ -55,6 +56,16 @@ outcomes = sa.Table(
     sa.Column("code", sa.Text, nullable=False, server_default=""),  # the provider's error code or our reason
     sa.Column("provider_id", sa.Text, nullable=False, server_default=""),  # SID or X-Message-Id
     sa.Column("recorded_at", Utc, nullable=False),
+)
+
+lookups = sa.Table(  # what providers answered when they were asked about messages in doubt
+    "lookups",
+    metadata,
+    sa.Column("run_id", sa.String(80), primary_key=True),
+    sa.Column("message_no", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("attempt", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("asked_at", Utc, primary_key=True),
+    sa.Column("finding", sa.String(16), nullable=False),  # channels.base.Finding
 )
 
 pacing = sa.Table(  # one row a sender (and a recipient domain with a rate of its own): GCRA, updated by every worker
@@ -91,15 +102,15 @@ breaker_changes = sa.Table(  # append-only: the newest row of a subject counts
 contacted = sa.Table(  # whom messages were claimed for, while a frequency cap holds; old rows may be deleted
     "contacted",
     metadata,
-    sa.Column("run_id", sa.String(80), primary_key=True),
-    sa.Column("message_no", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("contact_id", sa.String(24), primary_key=True),  # first: what one batch touches lies together
+    sa.Column("run_id", sa.String(80), primary_key=True),  # a fallback takes the place of the message before it
+    sa.Column("message_no", sa.Integer, nullable=False),
     sa.Column("batch_no", sa.Integer, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),  # the last one that was claimed
-    sa.Column("contact_id", sa.String(24), nullable=False),
     sa.Column("channel", sa.String(16), nullable=False),
     sa.Column("purpose", sa.String(32), nullable=False),
     sa.Column("at", Utc, nullable=False),  # of that claim
-    sa.Index(None, "contact_id", "at"),
+    sqlite_with_rowid=False,
 )
 
 conversations = sa.Table(  # when somebody last wrote to us: WhatsApp takes free text for a day after that

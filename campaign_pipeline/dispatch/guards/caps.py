@@ -21,13 +21,16 @@ CODE = "frequency_cap"
 LOCK = 0x63617073
 """Any number that is no other lock's; of PostgreSQL's advisory locks."""
 
-_COLUMNS = "run_id, message_no, batch_no, attempt, contact_id, channel, purpose, at"
-_AGAIN = "ON CONFLICT (run_id, message_no) DO UPDATE SET attempt = excluded.attempt, at = excluded.at"
+_COLUMNS = "contact_id, run_id, message_no, batch_no, attempt, channel, purpose, at"
+_AGAIN = "ON CONFLICT (contact_id, run_id) DO UPDATE SET " + ", ".join(
+    f"{name} = excluded.{name}" for name in ("message_no", "batch_no", "attempt", "channel", "at")
+)
 _SQLITE = f"INSERT INTO contacted ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) {_AGAIN}"
 _POSTGRES = (
-    f"INSERT INTO contacted ({_COLUMNS}) SELECT %s, message_no, %s, %s, contact_id, %s, %s, %s::timestamptz "
-    f"FROM unnest(%s::int[], %s::text[]) AS sent (message_no, contact_id) {_AGAIN}"
+    f"INSERT INTO contacted ({_COLUMNS}) SELECT contact_id, %s, message_no, %s, %s, %s, %s, %s::timestamptz "
+    f"FROM unnest(%s::text[], %s::int[]) AS sent (contact_id, message_no) {_AGAIN}"
 )
+"""An attempt after the first, and a fallback, take the place of the run's row: the contact gets one of them."""
 
 
 class UnderCaps(Guard):
@@ -44,9 +47,6 @@ class UnderCaps(Guard):
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         ids = [message.contact_id for message in messages]
         over = at_cap(connection, self._caps, now, among=ids, but_run=batch.run_id)
-        if batch.step > 0:  # the run's message before did not reach them: this one takes its place
-            earlier = contacted.c.run_id == batch.run_id, contacted.c.contact_id.in_(ids)
-            connection.execute(sa.delete(contacted).where(*earlier))
         self._write(connection, batch, [message for message in messages if message.contact_id not in over], now)
         return [LeftOut(m.message_no, Outcome.SUPPRESSED, CODE) for m in messages if m.contact_id in over]
 
@@ -56,12 +56,12 @@ class UnderCaps(Guard):
             return
         names = self._channel.value, self._purpose
         if connection.dialect.name == "postgresql":
-            numbers, ids = [m.message_no for m in messages], [m.contact_id for m in messages]
-            values = batch.run_id, batch.batch_no, batch.attempt, *names, now, numbers, ids
+            sent = [m.contact_id for m in messages], [m.message_no for m in messages]
+            values = batch.run_id, batch.batch_no, batch.attempt, *names, now, *sent
             connection.exec_driver_sql(_POSTGRES, values)
             return
         to_text = contacted.c.at.type.dialect_impl(connection.dialect).bind_processor(connection.dialect)
         assert to_text is not None, "SQLite stores times as text"
-        begin, end = (batch.run_id,), (*names, to_text(now))
-        rows = [(*begin, m.message_no, batch.batch_no, batch.attempt, m.contact_id, *end) for m in messages]
+        run_id, rest = batch.run_id, (batch.batch_no, batch.attempt, *names, to_text(now))
+        rows = [(message.contact_id, run_id, message.message_no, *rest) for message in messages]
         connection.exec_driver_sql(_SQLITE, rows)

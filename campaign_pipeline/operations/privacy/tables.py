@@ -90,6 +90,7 @@ NOT_PERSONAL = {
     "experiments": "definitions of experiments that were run elsewhere",
     "imports": "names of files and numbers of rows",
     "inbox_cursors": "names of files and positions",
+    "lookups": "numbers of messages, and what providers answered",
     "media": "names and types of images",
     "pacing": "names of senders and recipient domains, and times",
     "plans": "numbers of messages, and hashes of files",

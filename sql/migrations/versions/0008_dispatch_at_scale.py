@@ -25,6 +25,16 @@ def upgrade() -> None:
         sa.Column("recorded_at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("run_id", "batch_no", "attempt", "source", name="pk_batch_outcomes"),
     )
+    op.add_column("claims", sa.Column("covers", sa.Text))
+    op.create_table(
+        "lookups",
+        sa.Column("run_id", sa.String(80), nullable=False),
+        sa.Column("message_no", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("attempt", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("asked_at", TIME, nullable=False),
+        sa.Column("finding", sa.String(16), nullable=False),
+        sa.PrimaryKeyConstraint("run_id", "message_no", "attempt", "asked_at", name="pk_lookups"),
+    )
     op.create_table(
         "pacing",
         sa.Column("sender", sa.String(200), nullable=False),
@@ -56,17 +66,17 @@ def upgrade() -> None:
     op.create_index("ix_breaker_changes_subject", "breaker_changes", ["subject"])
     op.create_table(
         "contacted",
+        sa.Column("contact_id", sa.String(24), nullable=False),
         sa.Column("run_id", sa.String(80), nullable=False),
-        sa.Column("message_no", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("message_no", sa.Integer, nullable=False),
         sa.Column("batch_no", sa.Integer, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
-        sa.Column("contact_id", sa.String(24), nullable=False),
         sa.Column("channel", sa.String(16), nullable=False),
         sa.Column("purpose", sa.String(32), nullable=False),
         sa.Column("at", TIME, nullable=False),
-        sa.PrimaryKeyConstraint("run_id", "message_no", name="pk_contacted"),
+        sa.PrimaryKeyConstraint("contact_id", "run_id", name="pk_contacted"),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_contacted_contact_id_at", "contacted", ["contact_id", "at"])
     op.create_table(
         "conversations",
         sa.Column("channel", sa.String(16), nullable=False),
@@ -90,4 +100,6 @@ def downgrade() -> None:
     op.drop_column("runs", "next_wave_at")
     for table in ("sending_versions", "conversations", "contacted", "breaker_changes", "sender_days", "pacing"):
         op.drop_table(table)
+    op.drop_table("lookups")
+    op.drop_column("claims", "covers")
     op.drop_table("batch_outcomes")

@@ -34,11 +34,13 @@ def db(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[sa.Engine]:
 
 
 def contact(engine: sa.Engine, *ages: timedelta, who: str = "ann", run: str = RUN, **fields: Any) -> None:
-    """`who` was written to so long ago, each time."""
-    given = {"run_id": run, "batch_no": 0, "attempt": 1, "channel": "sms", "purpose": "marketing"} | fields
+    """`who` was written to so long ago, each time by another run, of which the first is `run`."""
+    given = {"contact_id": who, "message_no": 0, "batch_no": 0, "attempt": 1, "channel": "sms", "purpose": "marketing"}
+    rows = [
+        given | fields | {"run_id": run if n == 0 else f"other{n}--20260302t090000z", "at": NOW - age}
+        for n, age in enumerate(ages)
+    ]
     with writing(engine) as connection:
-        first = connection.execute(sa.select(sa.func.count()).select_from(contacted)).scalar_one()
-        rows = [given | {"contact_id": who, "message_no": first + n, "at": NOW - age} for n, age in enumerate(ages)]
         connection.execute(sa.insert(contacted), rows)
 
 

@@ -60,6 +60,7 @@ def test_these_are_the_commands() -> None:
         "media list",
         "messages show",
         "pause",
+        "quiet-hours",
         "report",
         "results",
         "resume",
@@ -92,6 +93,7 @@ def test_these_are_the_commands() -> None:
         "templates preview",
         "templates send-test",
         "templates sheet",
+        "work",
     ]
 
 

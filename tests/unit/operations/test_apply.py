@@ -108,6 +108,24 @@ def test_a_template_of_another_channel_is_refused(installation: Installation, fo
     assert error.problem == "template 'short' is for sms, campaign 'spring-sale' for email"
 
 
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("shrt", "template 'shrt' does not exist; did you mean 'short'?"),
+        ("plain", "template 'plain' is for email, this step for sms"),
+    ],
+)
+def test_templates_of_fallbacks_are_looked_at_too(
+    installation: Installation, folder: Path, template: str, problem: str
+) -> None:
+    file = folder / "campaigns/spring-sale.yaml"
+    variants = [line.split("name: ")[1].split(",")[0] for line in file.read_text().splitlines() if "{name: " in line]
+    templates = ", ".join(f"{variant}: {template}" for variant in variants)
+    file.write_text(f"{file.read_text()}fallback:\n  - {{channel: sms, templates: {{{templates}}}}}\n")
+    error = mistake(installation, folder)
+    assert (error.field, error.problem) == (f"fallback.0.templates.{variants[0]}", problem)
+
+
 def test_a_changed_template_must_fit_the_campaigns_that_were_applied_before(
     installation: Installation, folder: Path
 ) -> None:
