@@ -22,6 +22,7 @@ OWN_CODES = {
     "breaker_try": "held back while a few try whether it works again",
     "country_held": "its country is halted",
     "suppressed": "suppressed, or consent withdrawn, since the audience was frozen",
+    "never_lose": "in doubt, and to be sent once more by the campaign's policy",
     "frequency_cap": "the contact got as many messages lately as the team allows",
 }
 """Codes of our own rules that are not called as a Kind is."""

@@ -28,6 +28,7 @@ def test_where_all_is_well_there_is_no_error() -> None:
         (Outcome.IN_DOUBT, "no_answer", "no readable answer"),
         (Outcome.NOT_SENT, "not_connected", "the provider cannot be reached"),
         (Outcome.NOT_SENT, "ceiling", "the day's ceiling was reached"),
+        (Outcome.NOT_SENT, "never_lose", "in doubt, and to be sent once more by the campaign's policy"),
         (Outcome.NOT_SENT, "after:63024", "called up as a fallback, to be sent"),
         (Outcome.NOT_SENT, "http_401", "credentials, sender or account are refused"),
         (Outcome.NOT_SENT, "http_400", "the content or the request is refused"),
