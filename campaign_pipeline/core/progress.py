@@ -20,18 +20,25 @@ _listener: ContextVar[Listener] = ContextVar("listener", default=_nobody)
 
 @contextmanager
 def listening(listener: Listener) -> Generator[None]:
-    """Within the block all progress of this thread goes to `listener`, and on to who listened before."""
-    before = _listener.get()
-
-    def both(what: str, done: int, total: int) -> None:
-        listener(what, done, total)
-        before(what, done, total)
-
-    token = _listener.set(both)
+    """Within the block all progress of this thread goes to `listener`."""
+    token = _listener.set(listener)
     try:
         yield
     finally:
         _listener.reset(token)
+
+
+@contextmanager
+def overhearing(listener: Listener) -> Generator[None]:
+    """Within the block `listener` hears all progress of this thread too, beside who listens now."""
+    before = _listener.get()
+
+    def both(what: str, done: int, total: int) -> None:
+        before(what, done, total)
+        listener(what, done, total)
+
+    with listening(both):
+        yield
 
 
 def progress_of(what: str) -> Progress:

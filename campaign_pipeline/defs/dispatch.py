@@ -10,16 +10,16 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from campaign_pipeline.core.progress import listening
+from campaign_pipeline.core.progress import overhearing
 from campaign_pipeline.core.words import Channel
 from campaign_pipeline.defs.partitions import campaign_runs
 from campaign_pipeline.defs.presentation import table
-from campaign_pipeline.defs.sending_log import SendingLog
 from campaign_pipeline.dispatch.account import RunAccount
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.runs import plan_dispatch
 from campaign_pipeline.operations.senders import held_back_run
 from campaign_pipeline.operations.sending import send_channel, settle_run
+from campaign_pipeline.operations.sending_log import SendingLog
 
 
 @dg.op(
@@ -41,7 +41,7 @@ def _sender(channel: Channel) -> dg.OpDefinition:
     def send(context: dg.OpExecutionContext, run_id: str) -> str:
         name = f"{context.run_id}:{context.get_mapping_key() or context.op.name}:{context.retry_number}"
         installation = _installation(context)
-        with listening(SendingLog(context.log.info, run_id, installation.clock)):
+        with overhearing(SendingLog(context.log.info, run_id, installation.clock)):
             sent = send_channel(installation, run_id, channel, worker_name=name)
         context.log.info(f"{run_id}: {sent}")
         return run_id
@@ -70,7 +70,7 @@ def settle(context: dg.OpExecutionContext, workers: list[int]) -> dg.Output[None
             "dagster/row_count": settled.planned,
             **settled.counts(),
             "outcomes": table(settled.as_frame()),
-            **_throughput(settled),
+            **_throughput(settled, is_held=held is not None),
             "state": str(settled.state),
             **({"held_back": f"{held.why}. {held.hint}"} if held else {}),
         },
@@ -91,12 +91,12 @@ def dispatch(messages: None) -> None:
     return settle([done[name](work.map(SENDERS[name]).collect()) for name, work in channels.items()])
 
 
-def _throughput(settled: RunAccount) -> dict[str, dg.MetadataValue[Any]]:
+def _throughput(settled: RunAccount, *, is_held: bool) -> dict[str, dg.MetadataValue[Any]]:
     """How the run goes on, of all its workers together; numbers are always there, so that they plot over time."""
     pace = settled.throughput
     if pace is None:
         return {}
-    moments = {"estimated_end": pace.estimated_end, "next_wave_at": pace.next_wave_at}
+    moments = {"estimated_end": None if is_held else pace.estimated_end, "next_wave_at": pace.next_wave_at}
     return {
         "remaining": dg.MetadataValue.int(pace.remaining),
         "rate": dg.MetadataValue.float(pace.rate),

@@ -22,6 +22,7 @@ OWN_CODES = {
     "breaker_try": "held back while a few try whether it works again",
     "country_held": "its country is halted",
     "suppressed": "suppressed, or consent withdrawn, since the audience was frozen",
+    "never_lose": "in doubt, and to be sent once more by the campaign's policy",
     "frequency_cap": "the contact got as many messages lately as the team allows",
 }
 """Codes of our own rules that are not called as a Kind is."""
@@ -65,7 +66,7 @@ def says(outcome: Outcome, code: str) -> str:
         return OWN_CODES[code]
     if code.startswith("http_") and code[5:].isdecimal():
         return _http(outcome, int(code[5:]))
-    kind = _kind(code)
+    kind = _kind(code) if code != outcome else None  # by its own name an outcome is our policy, not an answer
     return VERDICTS[kind].says if kind else OUTCOMES.get(outcome, outcome.value)
 
 

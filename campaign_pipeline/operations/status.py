@@ -1,6 +1,7 @@
 """Where every campaign and run is."""
 
 from collections.abc import Collection
+from datetime import timedelta
 
 import polars as pl
 
@@ -58,11 +59,14 @@ def runs_overview(
             continue
         row: dict[str, object] = {"run": run.run_id, "state": run.state.value, "reason": run.reason}
         if installation.lake.exists("messages", run.run_id):
-            found = account(installation.engine, installation.lake, run.run_id, installation.clock())
-            if run.state == RunState.RUNNING and found.pending and (held := held_back(installation, run.campaign)):
+            settling = timedelta(seconds=installation.settings.settling_seconds)
+            found = account(installation.engine, installation.lake, run.run_id, installation.clock(), settling)
+            waits = run.state == RunState.RUNNING and found.pending
+            held = held_back(installation, run.campaign) if waits else None
+            if held:
                 row["reason"] = held.why
-            row |= found.counts()
-            if found.throughput:
-                row |= found.throughput.as_row()
+            row |= found.counts() | (found.throughput.as_row() if found.throughput else {})
+            if held:
+                row["estimated_end"] = None  # whatever the last minute's rate was
         overview.append(row)
     return overview

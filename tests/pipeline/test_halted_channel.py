@@ -54,8 +54,17 @@ def test_a_refused_key_halts_the_channel_until_it_is_mended(town: Rehearsal, cal
     materialised = town.instance.get_latest_materialization_event(dg.AssetKey("dispatch"))
     assert materialised is not None
     assert materialised.asset_materialization is not None
-    shown = materialised.asset_materialization.metadata["held_back"].value
-    assert str(shown).startswith(waits["held_back"])
+    shown = {name: each.value for name, each in materialised.asset_materialization.metadata.items()}
+    assert str(shown["held_back"]).startswith(waits["held_back"])
+    pending = waits["account"]["pending"]
+    assert (shown["remaining"], shown["doubts"]) == (pending, 0)
+    assert {type(shown["rate"]), type(shown["rate_overall"])} == {float}
+    assert "estimated_end" not in shown  # nothing goes on
+    refused = "credentials, sender or account are refused"
+    assert f"| not_sent | http_401 | {refused} |" in str(shown["errors"])
+    run = call("status", "spring-sale")[1][0]
+    assert (run["remaining"], run["workers"], run["estimated_end"]) == (pending, 0, None)
+    assert ("not_sent", "http_401", refused) in [(e["outcome"], e["code"], e["says"]) for e in run["errors"]]
 
     code, seen = call("senders", "list")
     assert (code, [each["subject"] for each in seen["halted"]]) == (0, ["channel:email"])
@@ -64,5 +73,9 @@ def test_a_refused_key_halts_the_channel_until_it_is_mended(town: Rehearsal, cal
     code, done = call(*RUN)
     assert (code, done["account"]["pending"], "held_back" in done) == (0, 0, False)
     assert state() == (RunState.COMPLETED, "")
+    run = call("status", "spring-sale")[1][0]
+    assert (run["accepted"], run["remaining"], run["errors"]) == (done["account"]["accepted"], 0, [])
+    assert run["rate"] > 0
+    assert run["rate_overall"] > 0
     sends = town.sends(waits["run"])
     assert sends.height == done["account"]["accepted"] == sends["message_id"].n_unique()

@@ -4,7 +4,7 @@ from threading import Thread
 
 import pytest
 
-from campaign_pipeline.core.progress import listening, progress_of
+from campaign_pipeline.core.progress import listening, overhearing, progress_of
 
 
 def test_without_a_listener_nothing_happens() -> None:
@@ -56,3 +56,13 @@ def test_another_thread_is_not_heard_unless_it_was_given_the_report() -> None:
         thread.start()
         thread.join()
     assert heard == ["given"]
+
+
+def test_who_overhears_does_not_keep_it_from_who_listens() -> None:
+    first: list[tuple[str, int, int]] = []
+    second: list[tuple[str, int, int]] = []
+    with listening(lambda *said: first.append(said)):
+        with overhearing(lambda *said: second.append(said)):
+            progress_of("sent")(1, 2)
+        progress_of("sent")(2, 2)
+    assert (first, second) == ([("sent", 1, 2), ("sent", 2, 2)], [("sent", 1, 2)])

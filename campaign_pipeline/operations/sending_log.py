@@ -1,4 +1,4 @@
-"""What a worker says in Dagster's log while it sends: counts only, no personal data."""
+"""What a worker says in a log while it sends: counts only, no personal data."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
