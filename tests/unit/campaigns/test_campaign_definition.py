@@ -134,7 +134,7 @@ def test_a_wrong_schedule_is_named(read: Callable[[str], Campaign], schedule: st
         ("campaign: spring-sale", "campaign: a--b", 1, "campaign", "name 'a--b' contains '--'"),
         ("campaign: spring-sale", f"campaign: {'a' * 51}", 1, "campaign", "is not usable"),
         ("campaign: spring-sale", "campaign: 1", 1, "campaign", "Input should be a valid string (it is 1)"),
-        ("channel: email", "channel: fax", 2, "channel", "Input should be 'email', 'sms' or 'whatsapp' (it is 'fax')"),
+        ("channel: email", "channel: fax", 2, "channel", "Input should be 'email', 'sms', 'whatsapp' or 'webhook' (it is 'fax')"),
         ("segment: buyers\n", "", 1, "segment", "is missing"),
         ("segment: buyers", "segment: ''", 3, "segment", "name '' is not usable"),
         ("weight: 3", "weight: 0", 6, "variants.1.weight", "Input should be greater than 0"),
