@@ -70,6 +70,8 @@ def rehearsal(folder: Path, behaviour: Behaviour | None = None) -> Generator[Reh
             with SandboxServer(config) as sandbox, dg.instance_for_test() as instance:
                 environment.setenv("CAMPAIGN_SENDGRID_BASE_URL", sandbox.url)
                 environment.setenv("CAMPAIGN_TWILIO_BASE_URL", sandbox.url)
+                environment.setenv("CAMPAIGN_SMTP_PORT", str(sandbox.control.smtp_port()))
+                environment.setenv("CAMPAIGN_WEBHOOK_URL", f"{sandbox.url}/webhook")
                 installation = Installation(load_settings())
                 installation.initialise()
                 yield Rehearsal(installation, sandbox, instance)

@@ -3,7 +3,6 @@
 import os
 import socket
 from collections.abc import Generator
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
@@ -13,20 +12,11 @@ from campaign_pipeline.core.database import current_revision, head_revision, rea
 from campaign_pipeline.core.errors import CampaignError
 from campaign_pipeline.core.settings import is_loopback
 from campaign_pipeline.core.tables import campaigns, contacts
+from campaign_pipeline.operations.doctor_channels import Finding, channel_settings, provider_addresses
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.senders import open_breakers
 
 CONNECT_TIMEOUT_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at; `advice` is empty where nothing needs doing."""
-
-    check: str
-    ok: bool
-    found: str
-    advice: str = ""
 
 
 def examine(installation: Installation) -> list[Finding]:
@@ -38,11 +28,14 @@ def _settings(installation: Installation) -> Generator[Finding]:
     settings = installation.settings
     sending = "ON: real messages go out" if settings.live_sending else "off: only loopback is sent to"
     yield Finding("live sending", True, sending)
-    for name, url in (("Twilio", settings.twilio_base_url), ("SendGrid", settings.sendgrid_base_url)):
+    for name, url in provider_addresses(settings).items():
         try:
             settings.provider_url(url)
         except CampaignError as error:
             yield Finding(f"{name} address", False, error.message, error.hint)
+    yield from channel_settings(settings)
+    if settings.email_provider != "sendgrid":
+        return
     if settings.sendgrid_public_key:
         yield Finding("SendGrid webhook key", True, "known")
     else:
@@ -90,7 +83,7 @@ def _network(installation: Installation) -> Generator[Finding]:
     settings = installation.settings
     sandbox = "Start the sandbox: campaigns sandbox"
     live = "Check the network and the base URL."
-    for name, url in (("Twilio", settings.twilio_base_url), ("SendGrid", settings.sendgrid_base_url)):
+    for name, url in provider_addresses(settings).items():
         if settings.live_sending or is_loopback(urlsplit(url).hostname or ""):  # else nothing goes there, nor do we
             yield _reach(name, url, live if settings.live_sending else sandbox)
     yield _reach("event receiver", settings.public_url, "Start it: campaigns serve")

@@ -46,8 +46,8 @@ def test_attributes_are_typed_over_all_contacts(
     )
     snapshot = write_snapshot(database, lake)
     assert snapshot.columns == [
-        *FIELDS, "consent_email", "consent_sms", "consent_whatsapp",
-        "reachable_email", "reachable_sms", "reachable_whatsapp", "lists", "tags",
+        *FIELDS, "consent_email", "consent_sms", "consent_whatsapp", "consent_webhook",
+        "reachable_email", "reachable_sms", "reachable_whatsapp", "reachable_webhook", "lists", "tags",
         "flag", "mixed", "none", "only_here", "some", "text", "whole",
     ]  # fmt: skip
     attributes = snapshot.select("flag", "mixed", "none", "only_here", "some", "text", "whole")

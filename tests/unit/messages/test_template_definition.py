@@ -52,7 +52,7 @@ def test_sms_and_whatsapp_have_their_parts(tmp_path: Path) -> None:
     ("text", "line", "field", "says"),
     [
         ("template: Spring\nchannel: sms\nbody: x\n", 1, "template", "template name 'Spring' is not usable"),
-        ("template: a\nchannel: pigeon\nbody: x\n", 2, "channel", "'email', 'sms' or 'whatsapp'"),
+        ("template: a\nchannel: pigeon\nbody: x\n", 2, "channel", "'email', 'sms', 'whatsapp' or 'webhook'"),
         ("template: a\nchannel: sms\nbody: x\ncolour: red\n", 4, "colour", "is not a field here"),
         ("template: a\nchannel: sms\nbody: x\nsubject: y\n", 4, "subject", "is not a part of sms, which has body"),
         ("template: a\nchannel: sms\n", 1, "body", "is missing: sms needs it"),

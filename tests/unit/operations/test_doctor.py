@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from campaign_pipeline.core.database import head_revision, migrate, open_database, writing
 from campaign_pipeline.core.settings import Settings
@@ -138,3 +139,32 @@ def test_a_data_folder_that_cannot_be_written_is_said(
     monkeypatch.setattr("os.access", lambda path, mode: Path(path) != installation.settings.data_dir)
     found = look(installation.settings, twilio_base_url=nobody, sendgrid_base_url=nobody, public_url=nobody)
     assert found["data folder"].advice == "Change its owner, or CAMPAIGN_DATA_DIR."
+
+
+def test_a_mail_server_in_place_of_sendgrid(installation: Installation, listener: str, nobody: str) -> None:
+    port = int(listener.rpartition(":")[2])
+    common = {"email_provider": "smtp", "smtp_port": port, "twilio_base_url": nobody, "public_url": nobody}
+    found = look(installation.settings, **common)
+    assert {"SendGrid", "SendGrid webhook key"}.isdisjoint(found)
+    assert found["mail server"].found == f"smtp://127.0.0.1:{port} answers"
+    assert found["mail encryption"] == Finding("mail encryption", True, "none")
+    assert found["mail bounces"].found == "to news+TOKEN@example.com"
+    assert "CAMPAIGN_SMTP_BOUNCE_ADDRESS" in found["mail bounces"].advice
+    elsewhere = {"smtp_host": "mail.example.com", "smtp_username": "shop", "smtp_bounce_address": "b" * 30 + "@x.com"}
+    found = look(installation.settings, **common, **elsewhere)
+    assert "live sending is off" in found["mail server address"].found
+    assert "mail server" not in found
+    assert found["mail encryption"].found == "not encrypted, and the password is refused to go over it"
+    assert "too long to carry a token" in found["mail bounces"].found
+
+
+def test_a_webhook_that_somebody_has_set(installation: Installation, listener: str, nobody: str) -> None:
+    common = {"twilio_base_url": nobody, "sendgrid_base_url": nobody, "public_url": nobody}
+    found = look(installation.settings, webhook_url=f"{listener}/in", **common)
+    assert found["webhook receiver"].found == f"{listener}/in answers"
+    assert found["webhook secret"].advice == "Set CAMPAIGN_WEBHOOK_SECRET to the receiver's."
+    assert found["webhook doubts"].found == "requests without an answer are left in doubt"
+    broken = {"webhook_secret": SecretStr("whsec_*"), "webhook_idempotent": True}
+    found = look(installation.settings, webhook_url=f"{listener}/in", **common, **broken)
+    assert "what follows is not base64" in found["webhook secret"].found
+    assert found["webhook doubts"].found == "requests without an answer are repeated under their keys"

@@ -270,7 +270,7 @@ def test_a_metric_that_stands_on_many_lines_is_worked_out_once(people: Lake) -> 
         ({"where": {"rfm": {"event": "a", "monetary": {"gte": 5}}}}, "monetary needs amount"),
         ({"where": {"list": []}}, "is empty"),
         ({"where": {"list": {"all": ["a"]}}}, "Extra inputs are not permitted"),
-        ({"where": {"reachable": "pigeon"}}, "Input should be 'email', 'sms' or 'whatsapp'"),
+        ({"where": {"reachable": "pigeon"}}, "Input should be 'email', 'sms', 'whatsapp' or 'webhook'"),
         ({"where": {"engaged": {"what": "smelled"}}}, "Input should be 'sent', 'delivered'"),
     ],
 )
