@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -21,6 +22,17 @@ SHARED = ("variant", "locale", "step", "pace", "window")
 
 EARLIER = {"channel": pl.lit(None, pl.String), "step": pl.lit(0, pl.Int16), "pace": pl.lit(""), "window": pl.lit("")}
 """What stands for columns that files of an earlier version of the product lack; no channel: that of the campaign."""
+
+
+class Loaded(NamedTuple):
+    """One batch of the file: its whole rows, and then what SHARED names."""
+
+    rows: pl.DataFrame
+    variant: str
+    locale: str
+    step: int
+    pace: str
+    window: str
 
 
 @dataclass(frozen=True)
@@ -53,23 +65,27 @@ class BatchFile:
             raise NotFound(f"the messages of {self.run_id} are not in the lake", "Materialise messages first.")
         return path
 
-    def load(self, batches: Collection[int]) -> dict[int, pl.DataFrame]:
-        """The whole rows of these batches, by batch."""
+    def load(self, batches: Collection[int]) -> dict[int, Loaded]:
+        """These batches, by number. Inconsistent if the messages of one are not alike in SHARED."""
         lowest, highest = min(batches), max(batches)
         between = pl.col("batch_no").is_between(lowest, highest)  # row groups outside are not read
         rows = self._scan().filter(between).collect()
         parts = pl.col("sms_parts").fill_null(1) if "sms_parts" in rows.columns else pl.lit(1)
         by_batch = rows.with_columns(parts=parts).partition_by("batch_no", as_dict=True)
-        return {batch_no: part for (batch_no,), part in by_batch.items()}
+        shared = rows.group_by("batch_no").agg(pl.col(SHARED).unique())
+        for row in shared.filter(pl.any_horizontal(pl.col(SHARED).list.len() > 1)).iter_rows(named=True):
+            different = [name for name in SHARED if len(row[name]) > 1]
+            raise Inconsistent(
+                f"{self.run_id}: the messages of batch {row['batch_no']} differ by {' and '.join(different)}"
+            )
+        alike = shared.select("batch_no", pl.col(SHARED).list.first()).iter_rows()
+        return {batch_no: Loaded(by_batch[batch_no,], *values) for batch_no, *values in alike}
 
-    def batch(self, rows: Mapping[int, pl.DataFrame], batch_no: int, attempt: int, messages: Collection[int]) -> Batch:
-        """The batch out of loaded `rows`, with only the given messages of it."""
-        of_batch = rows[batch_no]
-        whole = of_batch.height == len(messages)
-        chosen = of_batch if whole else of_batch.filter(pl.col("message_no").is_in(list(messages)))
-        if different := [name for name in SHARED if chosen[name].n_unique() != 1]:
-            raise Inconsistent(f"{self.run_id}: the messages of batch {batch_no} differ by {' and '.join(different)}")
-        variant, locale, step, pace, window = chosen.select(SHARED).row(0)
+    def batch(self, loaded: Mapping[int, Loaded], batch_no: int, attempt: int, messages: Collection[int]) -> Batch:
+        """The batch out of what was `loaded`, with only the given messages of it."""
+        rows, variant, locale, step, pace, window = loaded[batch_no]
+        whole = rows.height == len(messages)
+        chosen = rows if whole else rows.filter(pl.col("message_no").is_in(list(messages)))
         return Batch(
             run_id=self.run_id,
             campaign=parse_run_id(self.run_id)[0],
