@@ -48,9 +48,9 @@ format: install ## format and mend what can be mended
 bench: install ## benchmarks: one JSON object each
 	@for script in $(filter-out bench/common.py,$(wildcard bench/*.py)); do $(BIN)/python $$script || exit 1; done
 
-chaos: install ## the promise, under 200 kills over 1,000,000 messages (CHAOS_KILLS, CHAOS_MESSAGES, CHAOS_DATABASE)
+chaos: install ## the promise, under 200 kills over 1,000,000 messages (CHAOS_KILLS, CHAOS_MESSAGES, CHAOS_DATABASE, CHAOS_POLICY)
 	$(BIN)/python -m tests.chaos --kills $(or $(CHAOS_KILLS),200) --messages $(or $(CHAOS_MESSAGES),1000000) \
-	  --database $(or $(CHAOS_DATABASE),both) --json data/chaos.json
+	  --database $(or $(CHAOS_DATABASE),both) --policy $(or $(CHAOS_POLICY),never_duplicate) --json data/chaos.json
 
 docs: install ## write docs/cli.md anew from the commands
 	$(BIN)/typer campaign_pipeline.cli.app utils docs --name campaigns --title "Command line" --output docs/cli.md

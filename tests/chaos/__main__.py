@@ -57,10 +57,11 @@ def main() -> None:
                         happens,
                         seed=given.seed,
                         workers=given.workers,
+                        policy=given.policy,
                         seconds=MOST_SECONDS,
                         progress=progress,
                     )
-                rows.append(row(trial, database=name, channel=channel))
+                rows.append(row(trial, database=name, channel=channel, policy=given.policy))
                 problems += trial.problems
     show(console, rows)
     report = json.dumps({"chaos": rows, "problems": problems, "seed": given.seed, "cores": os.cpu_count()}, indent=1)
@@ -78,6 +79,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--workers", type=int, default=2, help="at once")
     parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
+    parser.add_argument("--policy", choices=["never_duplicate", "never_lose"], default="never_duplicate")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="where the report is written to as well")
     return parser.parse_args()

@@ -47,7 +47,8 @@ class Judgement:
     left: int  # messages that physically left, once or more
     sent_twice: int  # messages that left more often than the ledger says on purpose
     lost: int  # messages that neither left nor stand in the ledger as such
-    repeated: int  # messages that were sent once more on purpose, and are labelled so
+    given_up: int  # messages of which the ledger says that they are sent once more on purpose
+    repeated: int  # ... and of these, those that left both times
     silent: int  # in doubt, because the worker that claimed them died
     silent_batches: int  # ... in so many requests
     unanswered: int  # in doubt, because no readable answer came
@@ -94,6 +95,7 @@ def judge(evidence: Evidence, policy: Policy = "never_duplicate", bounds: Bounds
         left=count(sends > 0),
         sent_twice=twice,
         lost=false_accepts + count(state.is_in(list(OPEN)) & (sends == 0)) + absent + doubts_not_repeated,
+        given_up=count(repeats > 0),
         repeated=count((repeats > 0) & (sends > 1)),
         silent=count(silent),
         silent_batches=of_message.filter(silent)["batch_no"].n_unique(),

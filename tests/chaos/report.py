@@ -6,15 +6,17 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from tests.chaos.judge import Policy
 from tests.chaos.trial import Trial
 
 Row = Mapping[str, str | int | float]
 
 
-def row(trial: Trial, *, database: str, channel: str) -> Row:
+def row(trial: Trial, *, database: str, channel: str, policy: Policy) -> Row:
     """One line of the table; counts are messages, if not said otherwise."""
     storm, before, after = trial.storm, trial.before, trial.after
     return {
+        "on_doubt": policy,
         "channel": channel,
         "database": database,
         "workers": storm.workers,
@@ -26,8 +28,10 @@ def row(trial: Trial, *, database: str, channel: str) -> Row:
         "in_doubt": before.in_doubt,
         "proven_by_events": trial.settled.by_events,
         "proven_by_lookup": trial.settled.by_lookup,
+        "sent_once_more": after.given_up,
+        "of_these_arrived_twice": after.repeated,
         "still_in_doubt": after.in_doubt,
-        "of_these_received": after.doubts_that_left,
+        "though_received": after.doubts_that_left,
         "seconds": round(trial.seconds),
         "messages_per_s": round(before.messages / trial.seconds),
     }

@@ -42,9 +42,11 @@ class Storm:
     lives: list[Process] = field(default_factory=list[Process])  # workers that run, or were not looked at since
     over: bool = False
 
+    def __post_init__(self) -> None:
+        self._deadline = time.monotonic() + self.seconds
+
     def rage(self, mishaps: Sequence[Callable[["Storm"], None]]) -> None:
         """Let `mishaps` happen in this order, then send what is left. TimeoutError, with what was said, if it hangs."""
-        self._deadline = time.monotonic() + self.seconds
         moments = sorted(self.random.uniform(0, LATEST * self.messages) for _ in mishaps)
         for moment, mishap in zip(moments, mishaps, strict=True):
             self._wait_for(moment)
@@ -56,6 +58,11 @@ class Storm:
         while not self.over or self.running():
             self._tend()
             time.sleep(POLL_SECONDS)
+
+    def go_on(self) -> None:
+        """There is something to send again: let workers do so in peace."""
+        self.over = False
+        self.finish()
 
     def until_sent(self, count: float) -> None:
         """Until so many messages have left: at this moment a request is being answered."""

@@ -3,8 +3,10 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from random import Random
 
+from campaign_pipeline.campaigns.definition import DOUBT_WINDOW
 from campaign_pipeline.core.progress import Progress
 from campaign_pipeline.core.words import Channel
 from tests.chaos.judge import Bounds, Judgement, Policy, judge
@@ -13,13 +15,15 @@ from tests.chaos.planned import SIZE, plan_run
 from tests.chaos.storm import Storm
 from tests.chaos.world import Settled, World
 
+WINDOW_PASSED = DOUBT_WINDOW + timedelta(hours=1)
+
 
 @dataclass(frozen=True)
 class Trial:
     storm: Storm
     before: Judgement  # once nothing was left to send; with the bounds of doubt that the accidents explain
     settled: Settled
-    after: Judgement  # once the provider's events were taken in, and it was asked about the rest
+    after: Judgement  # once the provider's events were taken in, it was asked about the rest, and on_doubt decided
     seconds: float  # of the storm
 
     @property
@@ -47,6 +51,11 @@ def run_trial(
     took = time.monotonic() - started
     before = judge(world.evidence(run_id), bounds=_bounds(storm, channel))
     settled = world.settle(run_id)
+    if policy == "never_lose":
+        world.provider.calm()
+        world.settle(run_id, WINDOW_PASSED)
+        storm.go_on()
+        world.settle(run_id, WINDOW_PASSED)
     return Trial(storm, before, settled, judge(world.evidence(run_id), policy), took)
 
 

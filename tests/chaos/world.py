@@ -13,11 +13,11 @@ import polars as pl
 
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.settings import Settings
-from campaign_pipeline.core.words import Outcome
 from campaign_pipeline.dispatch import ledger
+from campaign_pipeline.dispatch.account import WANTED
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.ledger import Source
-from campaign_pipeline.dispatch.states import OPEN, SETTLING, attempts, states
+from campaign_pipeline.dispatch.states import OPEN, SETTLING, states
 from campaign_pipeline.events.ingest import receive
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.sending import settle_run
@@ -60,21 +60,22 @@ class World:
 
     def evidence(self, run_id: str) -> Evidence:
         index, held = self._ledger(run_id)
-        given_up = (pl.col("outcome") == Outcome.NOT_SENT.value) & pl.col("source").is_in(
-            [Source.POLICY.value, Source.OPERATOR.value]
-        )
         return Evidence(
             messages=index.select("message_no", "message_id"),
             states=states(index, held),
             sends=read_sends(self.installation.settings.sandbox_dir).filter(pl.col("run_id") == run_id),
-            repeats=attempts(index, held).filter(given_up).select("message_no"),
+            repeats=held.outcomes.filter(WANTED).select("message_no"),
         )
 
-    def settle(self, run_id: str, seconds: float = 60.0) -> Settled:
-        """Once every worker's answer is overdue: take in the provider's events, ask it about the rest, end the run."""
+    def settle(self, run_id: str, after: timedelta = 2 * SETTLING, seconds: float = 600.0) -> Settled:
+        """What happens by itself once so much time has passed, in which the answers of all workers got overdue.
+
+        The provider's events are taken in, it is asked about the rest, and the run ends, or goes on where on_doubt says
+        so. `seconds`: how long the provider may take to post its events.
+        """
         settings = self.installation.settings
         given = {name: getattr(settings, name) for name in settings.model_fields_set}
-        given["clock_offset_seconds"] = 2 * SETTLING / timedelta(seconds=1)
+        given["clock_offset_seconds"] = after / timedelta(seconds=1)
         later = Installation(Settings(_env_file=None, **given))  # pyright: ignore[reportCallIssue]
         try:
             self.provider.control.wait_until_idle(seconds)
