@@ -11,6 +11,8 @@ from campaign_pipeline.campaigns.audience import ADDRESS_COLUMN, freeze
 from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
 from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_sending_policy
+from campaign_pipeline.contacts.consent import MARKETING
+from campaign_pipeline.contacts.numbering import us_marketing
 from campaign_pipeline.contacts.snapshot import read_snapshot
 from campaign_pipeline.contacts.snapshot_marker import read_marker
 from campaign_pipeline.core.database import reading, writing
@@ -63,12 +65,22 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
         consented = consented_for(connection, installation, run.campaign.channel, run.campaign.purpose)
         addresses = snapshot.get_column(ADDRESS_COLUMN[run.campaign.channel])
         suppressed = suppressed_for(connection, installation, run, addresses)
+        if _is_us_marketing(connection, run.campaign):
+            suppressed = pl.concat([suppressed, us_marketing(addresses)])
     with reading(installation.engine) as connection:
         applying = caps.applying(load_sending_policy(connection).caps, run.campaign.channel, run.campaign.purpose)
         capped = caps.capped(connection, applying, installation.clock(), but_run=run_id)
     frozen = freeze(run, lake.read("segment_members", run_id), snapshot, consented, suppressed, capped=capped)
     lake.write(frozen, "audience", run_id, metadata=marker.metadata() if marker else None)
     return run, frozen
+
+
+def _is_us_marketing(connection: sa.Connection, campaign: Campaign) -> bool:
+    """Whether numbers of the United States are left out at once: no other channel is there for them."""
+    if campaign.channel is not Channel.WHATSAPP or campaign.purpose != MARKETING or campaign.fallback:
+        return False
+    templates = load_templates(connection)
+    return any(templates[variant.template].template.is_approved for variant in campaign.variants)
 
 
 def check_audience(
