@@ -19,9 +19,9 @@ from campaign_pipeline.operations.resolving import resolve_doubts
 MOST_ROWS = 50
 
 WHAT_HAPPENS = {
-    Outcome.ACCEPTED: "They count as sent.",
-    Outcome.REJECTED: "They count as refused, and are not sent again.",
-    Outcome.NOT_SENT: "They may be sent again at once; whoever has got one after all gets it twice.",
+    Outcome.ACCEPTED: "Each counts as sent.",
+    Outcome.REJECTED: "Each counts as refused, and is not sent again.",
+    Outcome.NOT_SENT: "Each may be sent again at once; whoever has got it after all gets it twice.",
 }
 
 
@@ -114,7 +114,7 @@ def resolve(
         if as_json:
             raise Refused("nothing was written down: nobody was asked", "With --json, say so with --yes.")
         rest = " and every other doubt of their batches" if all_of_batch else ""
-        question = f"{len(set(message_ids)):,} messages{rest}: {verdict}. {WHAT_HAPPENS[verdict]} Write that down?"
+        question = f"{_messages(len(set(message_ids)))}{rest}: {verdict}. {WHAT_HAPPENS[verdict]} Write that down?"
         if not typer.confirm(question):
             raise Refused("nothing was written down")
     changed = resolve_doubts(
@@ -130,5 +130,9 @@ def resolve(
         show_json({"as": verdict, "changed": changed})
         return
     for run_id, count in changed.items():
-        console.print(f"{count:,} messages of {run_id}: {verdict}. {WHAT_HAPPENS[verdict]}")
+        console.print(f"{_messages(count)} of {run_id}: {verdict}. {WHAT_HAPPENS[verdict]}")
     console.print("It is in the record of changes, with your name and reason.")
+
+
+def _messages(count: int) -> str:
+    return f"{count:,} message{'s' * (count != 1)}"
