@@ -7,6 +7,7 @@ import typer
 from campaign_pipeline.cli import (
     content,
     data,
+    doubts,
     experiments,
     labels,
     messages,
@@ -42,6 +43,7 @@ app.add_typer(labels.lists, name="lists")
 app.add_typer(labels.tags, name="tags")
 app.add_typer(suppressions.suppressions, name="suppressions")
 app.add_typer(data.events, name="events")
+app.add_typer(doubts.doubts, name="doubts")
 app.add_typer(senders.senders, name="senders")
 app.add_typer(segments.segments, name="segments")
 app.add_typer(templates.templates, name="templates")

@@ -51,13 +51,13 @@ def settle_doubts(
     found = 0
     file = BatchFile(lake, run_id)
     for start in range(0, due.height, ASKED_TOGETHER):
-        found += _ask(engine, file, channel, due.slice(start, ASKED_TOGETHER), now)
+        found += _ask(engine, file, channel, due.slice(start, ASKED_TOGETHER), now, rules)
     return Settled(doubts.height, found, due.height)
 
 
-def _ask(engine: sa.Engine, file: BatchFile, channel: Channel, due: pl.DataFrame, now: datetime) -> int:
+def _ask(engine: sa.Engine, file: BatchFile, channel: Channel, due: pl.DataFrame, now: datetime, rules: Rules) -> int:
     """How many were found; the answers are kept together with what follows from them."""
-    doubts = _doubts(file, due)
+    doubts = _doubts(file, due, rules)
     with reading(engine) as connection:
         bound = _bound(connection, min(doubt.claimed_at for doubt in doubts))
     answers = channel.lookup(doubts, bound)
@@ -126,14 +126,14 @@ def _kept(run_id: str, answer: Lookup, now: datetime) -> dict[str, object]:
     return {"run_id": run_id, "message_no": answer.message_no, "attempt": answer.attempt, **finding}
 
 
-def _doubts(file: BatchFile, due: pl.DataFrame) -> Sequence[Doubt]:
+def _doubts(file: BatchFile, due: pl.DataFrame, rules: Rules) -> Sequence[Doubt]:
     rows = file.load(due.get_column("batch_no").unique().to_list())
     doubts: list[Doubt] = []
     for (batch_no, attempt, claimed_at), part in due.partition_by(
         "batch_no", "attempt", "claimed_at", as_dict=True
     ).items():
         batch = file.batch(rows, batch_no, attempt, part.get_column("message_no").to_list())
-        doubts += [Doubt(batch, message, claimed_at) for message in batch.messages]
+        doubts += [Doubt(batch, message, claimed_at, claimed_at + rules.settling) for message in batch.messages]
     return doubts
 
 

@@ -18,7 +18,7 @@ from campaign_pipeline.core.words import Channel, RunState
 from campaign_pipeline.dispatch import ledger, reconcile
 from campaign_pipeline.dispatch.account import RunAccount
 from campaign_pipeline.dispatch.batches import BatchFile
-from campaign_pipeline.dispatch.channels import open_channel
+from campaign_pipeline.dispatch.channels import open_channel, provider_of
 from campaign_pipeline.dispatch.decide import Decided, decide
 from campaign_pipeline.dispatch.doubts import Rules, doubts_of, next_look, read_doubts, read_lookups, resolved_in
 from campaign_pipeline.operations.installation import Installation
@@ -111,7 +111,7 @@ def next_look_of(installation: Installation, run: Run) -> datetime | None:
     """When something is to be done about the run's doubts, or what is in flight becomes one."""
     engine, lake, now, rules = installation.engine, installation.lake, installation.clock(), rules_of(installation, run)
     doubts = read_doubts(engine, lake, run.run_id, now, rules)
-    asks = [name for name in doubts.get_column("channel").unique() if provider_of(installation, name).can_be_asked]
+    asks = [name for name in doubts.get_column("channel").unique() if provider_now(installation, name).can_be_asked]
     return next_look(engine, lake, run.run_id, now, rules.asking(asks))
 
 
@@ -164,7 +164,7 @@ def doubts_in(installation: Installation, run: Run) -> RunDoubts:
         held, asked = ledger.read_ledger(connection, run.run_id), read_lookups(connection, run.run_id)
     now, rules = installation.clock(), rules_of(installation, run)
     doubts = doubts_of(index, held, asked, now, rules, given_up=True)
-    providers = {name: provider_of(installation, name) for name in doubts.get_column("channel").unique().sort()}
+    providers = {name: provider_now(installation, name) for name in doubts.get_column("channel").unique().sort()}
     rules = rules.asking(name for name, provider in providers.items() if provider.can_be_asked)
     doubts = doubts_of(index, held, asked, now, rules, given_up=True)
     return RunDoubts(run, providers, rules, doubts, resolved_in(held))
@@ -180,10 +180,11 @@ def planned_runs(installation: Installation, campaign: str, run_id: str | None =
         return [run for run in found if ledger.is_planned(connection, run.run_id)]
 
 
-def provider_of(installation: Installation, channel: str) -> Provider:
+def provider_now(installation: Installation, channel: str) -> Provider:
     """Whom the channel sends through, and whether it can be asked about doubts now."""
+    name, settings = Channel(channel), installation.settings
     try:
-        opened = open_channel(Channel(channel), installation.settings)
+        can_be_asked = open_channel(name, settings).capabilities.lookup
     except Refused:  # live sending is off, and the provider is not the sandbox
-        return Provider("not reachable now", False)
-    return Provider(opened.provider, opened.capabilities.lookup)
+        can_be_asked = False
+    return Provider(provider_of(name, settings), can_be_asked)

@@ -106,6 +106,7 @@ class Doubt(NamedTuple):
     batch: Batch
     message: Message
     claimed_at: datetime
+    until: datetime | None = None  # when the attempt was over: what the provider took later is another's
 
 
 class Lookup(NamedTuple):

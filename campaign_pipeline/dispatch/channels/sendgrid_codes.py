@@ -45,3 +45,12 @@ def refused_recipients(body: bytes) -> set[int]:
     fields = [str(error.get("field")) if isinstance(error, Mapping) else "" for error in errors]
     found = [_RECIPIENT.match(field) for field in fields]
     return {int(match[1]) for match in found if match} if all(found) else set()
+
+
+def x_message_id(sg_message_id: str) -> str:
+    """The X-Message-Id that the send was answered with: what stands before `.filter...` or `.recvd...`."""
+    for mark in (".filter", ".recvd"):
+        before, found, _ = sg_message_id.partition(mark)
+        if found:
+            return before
+    return sg_message_id

@@ -27,7 +27,7 @@ LOOKUP_LIMIT = 1000
 """Messages to one address that a lookup reads at most; more is inconclusive."""
 
 CLOCK_SLACK = timedelta(minutes=2)
-"""How far the provider's clock may be behind ours."""
+"""How far the provider's clock may be from ours."""
 
 _UNREADABLE = (ValueError, TypeError, AttributeError)
 """What the SDK raises for a page that does not list messages."""
@@ -128,4 +128,5 @@ class Twilio:
                 return
             if number == LOOKUP_LIMIT:
                 raise OverflowError("the list was cut")
-            yield sent
+            if doubt.until is None or as_utc(created) <= doubt.until + CLOCK_SLACK:
+                yield sent

@@ -11,6 +11,7 @@ import orjson
 
 from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.core.words import Channel, EventType, SuppressionReason
+from campaign_pipeline.dispatch.channels.sendgrid_codes import x_message_id
 from campaign_pipeline.events.event import Event, attempt_number, message_key
 from campaign_pipeline.events.record import Record
 
@@ -87,7 +88,7 @@ def _event(item: Any, received_at: datetime) -> Event:
         identity=(*subject, raw_type, str(fields.get("timestamp")), url or "", str(machine)),
         run_id=run_id,
         message_id=message_id,
-        provider_id=_x_message_id(sg_message_id),
+        provider_id=x_message_id(sg_message_id),
         reason=reason,
         url=url,
         machine=machine,
@@ -118,15 +119,6 @@ def _join(kind: str, code: str) -> str:
 def _text(fields: dict[str, Any], name: str) -> str:
     value = fields.get(name)
     return value if isinstance(value, str) else ""
-
-
-def _x_message_id(sg_message_id: str) -> str:
-    """The X-Message-Id that the send was answered with: what stands before `.filter...` or `.recvd...`."""
-    for mark in (".filter", ".recvd"):
-        before, found, _ = sg_message_id.partition(mark)
-        if found:
-            return before
-    return sg_message_id
 
 
 def _moment(timestamp: Any) -> datetime:

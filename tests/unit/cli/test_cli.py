@@ -49,6 +49,8 @@ def test_these_are_the_commands() -> None:
         "coupons list",
         "coupons release",
         "doctor",
+        "doubts list",
+        "doubts resolve",
         "events import",
         "experiments import",
         "experiments results",
