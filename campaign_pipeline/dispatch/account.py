@@ -76,7 +76,8 @@ def account(engine: sa.Engine, lake: Lake, run_id: str, now: datetime | None = N
         state = run_state(connection, run_id)
         plan = connection.execute(sa.select(plans).where(plans.c.run_id == run_id)).one_or_none()
         held = ledger.read_ledger(connection, run_id)
-    statuses = _counted(lake.read("audience", run_id), "status") if lake.exists("audience", run_id) else {}
+    audience = lake.scan("audience", run_id).select("status").collect() if lake.exists("audience", run_id) else None
+    statuses = {} if audience is None else _counted(audience, "status")
     if plan is None:
         if held.claims.height or held.outcomes.height:
             raise Inconsistent(f"{run_id} has {held.claims.height} claims in the ledger but no plan")

@@ -204,6 +204,7 @@ def _note_next_wave(installation: Installation, run_id: str, moment: datetime | 
             return
         connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(next_wave_at=moment))
 
+
 def _stopped(installation: Installation, run_id: str) -> RunState | None:
     """PAUSED or CANCELLED if an operator said so: what a worker asks before each claim."""
     with reading(installation.engine) as connection:
