@@ -25,12 +25,12 @@ from campaign_pipeline.core.words import Channel, RunState
 from campaign_pipeline.messages.definition import Template
 from campaign_pipeline.messages.store import apply_template
 from campaign_pipeline.operations.installation import Installation
+from campaign_pipeline.operations.rendering import write_messages
 from campaign_pipeline.operations.runs import (
     check_audience,
     check_written,
     freeze_audience,
     plan_dispatch,
-    write_messages,
 )
 from campaign_pipeline.operations.sending import send_channel, settle_run
 from campaign_pipeline.operations.snapshot import take_snapshot

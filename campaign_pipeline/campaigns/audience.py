@@ -9,7 +9,7 @@ import polars as pl
 
 from campaign_pipeline.campaigns.assignment import bucket_ranges, choose_variants
 from campaign_pipeline.campaigns.quiet_hours import QuietHoursPolicy
-from campaign_pipeline.campaigns.send_times import Timing, send_times
+from campaign_pipeline.campaigns.send_times import WHERE, Timing, send_times
 from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.contacts.addresses import ADDRESS_COLUMN
 from campaign_pipeline.core.hashing import buckets
@@ -51,12 +51,19 @@ def freeze(
     `quiet_hours`: what the team decided about them; without it the known rules hold (see send_times.py).
     """
     campaign = run.campaign
-    address = pl.col(ADDRESS_COLUMN[campaign.channel])
     facts = (
         members.select("contact_id")
         .unique()
-        .join(snapshot, on="contact_id", how="left")
-        .select("contact_id", "locale", "timezone", contact=pl.struct(snapshot.columns), address=address)
+        .join(
+            snapshot.select(
+                "contact_id",
+                "locale",
+                address=ADDRESS_COLUMN[campaign.channel],
+                where=pl.struct(name for name in WHERE if name in snapshot.columns),
+            ),
+            on="contact_id",
+            how="left",
+        )
         .join(suppressed.select("address", why="reason").unique("address"), on="address", how="left")
         .join(
             NOBODY_CAPPED if capped is None else capped.select("contact_id", cap="reason"), on="contact_id", how="left"
@@ -81,12 +88,12 @@ def freeze(
     ids = facts.get_column("contact_id").to_list()
     reached = pl.col("status").is_null()
     facts = facts.with_columns(
-        in_holdout=pl.Series(_in_holdout(campaign.campaign, campaign.holdout, ids), dtype=pl.Boolean),
-        variant=pl.Series(_variants(campaign.campaign, campaign.weights, ids), dtype=pl.String),
+        in_holdout=_in_holdout(campaign.campaign, campaign.holdout, ids),
+        variant=_variants(campaign.campaign, campaign.weights, ids),
     )
     sent_to = reached & ~pl.col("in_holdout")
-    times = send_times(facts.select("contact").unnest("contact"), Timing.of(run, quiet_hours or QuietHoursPolicy()))
-    return facts.hstack(times).select(
+    times = send_times(facts.select("where").unnest("where"), Timing.of(run, quiet_hours or QuietHoursPolicy()))
+    decided = facts.hstack(times).select(
         "contact_id",
         pl.when(sent_to)
         .then(pl.lit(AudienceStatus.PLANNED))
@@ -104,23 +111,34 @@ def freeze(
         pl.when(sent_to).then("address").alias("address"),
         pl.when(sent_to).then("send_at").alias("send_at"),
         "locale",
-        "timezone",
+        pl.col("where").struct.field("timezone"),
         pl.when(sent_to).then("wanted_at").alias("wanted_at"),
         pl.when(sent_to).then("window").alias("window"),
-        "contact",
     )
+    return _with_contacts(decided, snapshot)
 
 
-def _in_holdout(campaign: str, percent: float, ids: list[str]) -> list[bool]:
-    return (buckets(f"{campaign}:holdout", ids) < percent / 100).tolist()
+def _with_contacts(decided: pl.DataFrame, snapshot: pl.DataFrame) -> pl.DataFrame:
+    """`decided` with `contact`, all that the snapshot says of each. Last of all: it is most of the data."""
+    prefix = "contact."
+    fields = {name: f"{prefix}{name}" for name in snapshot.columns if name != "contact_id"}
+    joined = decided.join(snapshot.rename(fields), on="contact_id", how="left", maintain_order="left")
+    contact = pl.struct(pl.col(fields.get(name, name)).alias(name) for name in snapshot.columns)
+    return joined.select(*decided.columns, contact=contact)
 
 
-def _variants(campaign: str, weights: dict[str, float], ids: list[str]) -> list[str]:
+def _in_holdout(campaign: str, percent: float, ids: list[str]) -> pl.Series:
+    if not percent:
+        return pl.Series([False]).new_from_index(0, len(ids))
+    return pl.Series(buckets(f"{campaign}:holdout", ids) < percent / 100)
+
+
+def _variants(campaign: str, weights: dict[str, float], ids: list[str]) -> pl.Series:
     """The seed is the campaign's name: anybody's GrowthBook SDK gives the same answer."""
     names = list(weights)
     ranges = bucket_ranges(list(weights.values()))
     ranges[-1] = (ranges[-1][0], np.inf)  # rounding must not leave the last id without a variant
-    return [names[index] for index in choose_variants(buckets(campaign, ids), ranges)]
+    return pl.Series(names, dtype=pl.String).gather(pl.Series(choose_variants(buckets(campaign, ids), ranges)))
 
 
 def counts(audience: pl.DataFrame) -> pl.DataFrame:

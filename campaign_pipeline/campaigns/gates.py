@@ -10,6 +10,9 @@ from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.core.errors import GateFailed
 from campaign_pipeline.core.words import AudienceStatus
 
+COLUMNS = ("contact_id", "status", "address")
+"""Of the audience: what `audience_gates` looks at."""
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -31,7 +34,7 @@ def audience_gates(
     *,
     final: bool = False,
 ) -> list[Gate]:
-    """The gates of a frozen audience, against consent and suppression as they are now.
+    """The gates of a frozen audience (COLUMNS of it), against consent and suppression as they are now.
 
     `final`: its messages are planned, so that it is not frozen anew. What time has broken since the freeze does not
     fail then: before each claim, dispatch leaves out whoever must not be sent to any more.

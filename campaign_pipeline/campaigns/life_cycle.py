@@ -60,8 +60,11 @@ def reopen_run(connection: sa.Connection, run_id: str, *, actor: str, at: dateti
     _move(connection, runs, run_id, S.RUNNING, actor, reason, at, also, final=frozenset({S.CANCELLED}))
 
 
+_STATE_OF_RUN = sa.select(runs.c.state).where(runs.c.run_id == sa.bindparam("run_id"))  # made once: asked all the time
+
+
 def run_state(connection: sa.Connection, run_id: str) -> RunState:
-    state = connection.execute(sa.select(runs.c.state).where(runs.c.run_id == run_id)).scalar_one_or_none()
+    state = connection.execute(_STATE_OF_RUN, {"run_id": run_id}).scalar_one_or_none()
     if state is None:
         raise NotFound(f"run {run_id!r} does not exist", "See the runs with: campaigns status")
     return RunState(state)

@@ -25,6 +25,9 @@ SCHEMA: dict[str, pl.DataType] = {"wanted_at": UTC_TIME, "send_at": UTC_TIME, "w
 REGION_ATTRIBUTES = ("region", "state")
 """Attributes that may say in which state or province a contact is; the first that says something known counts."""
 
+WHERE = ("timezone", "phone", "country", *REGION_ATTRIBUTES)
+"""Columns of contacts that say where they are: all that `send_times` looks at."""
+
 _PLACE = ("timezone", "region", "area", "country")
 
 

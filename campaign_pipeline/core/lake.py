@@ -43,13 +43,17 @@ class Lake:
         return path
 
     def read(self, asset: str, partition: str = "all") -> pl.DataFrame:
+        return self.scan(asset, partition).collect()
+
+    def scan(self, asset: str, partition: str = "all") -> pl.LazyFrame:
+        """The partition, of which only what is asked for is read."""
         path = self.path(asset, partition)
         if not path.exists():
             raise NotFound(
                 f"{asset} of {partition} is not in the lake ({path})",
                 f"Materialise {asset} first.",
             )
-        return pl.read_parquet(path, glob=False)  # a folder's name may hold [ or *
+        return pl.scan_parquet(path, glob=False)  # a folder's name may hold [ or *
 
     def partitions(self, asset: str) -> list[str]:
         """The partitions that are there, sorted; `a/b` for two dimensions."""

@@ -98,7 +98,8 @@ def account(
         next_wave_at = connection.execute(sa.select(runs.c.next_wave_at).where(runs.c.run_id == run_id)).scalar_one()
         plan = connection.execute(sa.select(plans).where(plans.c.run_id == run_id)).one_or_none()
         held = ledger.read_ledger(connection, run_id)
-    statuses = _counted(lake.read("audience", run_id), "status") if lake.exists("audience", run_id) else {}
+    audience = lake.scan("audience", run_id).select("status").collect() if lake.exists("audience", run_id) else None
+    statuses = {} if audience is None else _counted(audience, "status")
     if plan is None:
         if held.claims.height or held.outcomes.height:
             raise Inconsistent(f"{run_id} has {held.claims.height} claims in the ledger but no plan")

@@ -68,9 +68,12 @@ def of_country(channel: Channel, country: str) -> str:
     return f"country:{channel.value}:{country}"
 
 
+_NEWEST_CHANGE = sa.select(sa.func.max(breaker_changes.c.change_id))  # made once: asked before each claim
+
+
 def newest_change(connection: sa.Connection) -> int:
     """Another number than before says that some breaker has changed."""
-    return connection.execute(sa.select(sa.func.max(breaker_changes.c.change_id))).scalar_one() or 0
+    return connection.execute(_NEWEST_CHANGE).scalar_one() or 0
 
 
 def breakers(connection: sa.Connection) -> dict[str, Breaker]:

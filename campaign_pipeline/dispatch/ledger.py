@@ -8,6 +8,7 @@ is.
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -93,7 +94,7 @@ def record_plan(
 ) -> None:
     """Note what the run's batch file holds; the same again is a no-op, anything else Inconsistent."""
     plan = {"run_id": run_id, "messages": messages, "batches": batches, "content_hash": content_hash, "planned_at": at}
-    connection.execute(_insert(connection)(plans).values(plan).on_conflict_do_nothing())
+    connection.execute(_new_rows(plans, connection.dialect.name), plan)
     require_plan(connection, run_id, content_hash)
 
 
@@ -145,8 +146,7 @@ def claim(
     row: dict[str, Any] = {"run_id": run_id, "batch_no": batch_no, "attempt": attempt, "worker": worker}
     row |= {"claimed_at": at, "covers": None if covers is None else as_text(covers)}
     with writing(engine) as connection:
-        insert = _insert(connection)(claims).values(row).on_conflict_do_nothing().returning(claims.c.batch_no)
-        claimed = connection.execute(insert).first() is not None
+        claimed = connection.execute(_new_claim(connection.dialect.name), row).first() is not None
         if claimed:
             append(connection, left_out(connection), whole)
     return claimed
@@ -180,8 +180,7 @@ def append(
     say what the provider answered.
     """
     if whole:
-        insert = _insert(connection)(batch_outcomes).on_conflict_do_nothing()
-        connection.execute(insert, [row._asdict() for row in whole])
+        connection.execute(_new_rows(batch_outcomes, connection.dialect.name), [row._asdict() for row in whole])
     if not rows:
         return
     if fresh and connection.dialect.name == "postgresql":
@@ -289,8 +288,17 @@ def read_outcomes(connection: sa.Connection, run_id: str, *, source: Source | No
     return frame.with_columns(parsed) if on_sqlite else frame
 
 
-def _insert(connection: sa.Connection) -> Callable[[sa.Table], Any]:
-    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+@cache
+def _new_rows(table: sa.Table, dialect: str) -> Any:
+    """An INSERT that passes over rows that are there. Made once: making it takes longer than running it."""
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return insert(table).on_conflict_do_nothing()
+
+
+@cache
+def _new_claim(dialect: str) -> Any:
+    """As `_new_rows`, with a row for the one who got it."""
+    return _new_rows(claims, dialect).returning(claims.c.batch_no)
 
 
 def _stored(connection: sa.Connection) -> Callable[[datetime], Any]:

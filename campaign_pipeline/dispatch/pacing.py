@@ -79,22 +79,24 @@ def back_off(connection: sa.Connection, sender: str, pace: Pace, seconds: float,
 
 def backing_off(connection: sa.Connection, sender: str, now: datetime) -> float:
     """Seconds for which a sender without a rate is held by `back_off`: it takes nothing, and locks nothing."""
-    next_at = connection.execute(_next_at(sender, "")).scalar_one_or_none()
+    next_at = connection.execute(_NEXT_AT, {"sender": sender, "domain": ""}).scalar_one_or_none()
     return slot(next_at, now.timestamp(), 1, Pace()).wait if next_at is not None else 0.0
 
 
 def _locked(connection: sa.Connection, sender: str, domain: str) -> float:
     """The row's next_at, which nobody else changes until the transaction ends."""
-    query = _next_at(sender, domain).with_for_update()
-    found = connection.execute(query).scalar_one_or_none()
+    key = {"sender": sender, "domain": domain}
+    found = connection.execute(_NEXT_AT_LOCKED, key).scalar_one_or_none()
     if found is None:
-        insert_new(connection, pacing, [{"sender": sender, "domain": domain, "next_at": 0.0}])
-        found = connection.execute(query).scalar_one()
+        insert_new(connection, pacing, [key | {"next_at": 0.0}])
+        found = connection.execute(_NEXT_AT_LOCKED, key).scalar_one()
     return found
 
 
-def _next_at(sender: str, domain: str) -> sa.Select[float]:
-    return sa.select(pacing.c.next_at).where(pacing.c.sender == sender, pacing.c.domain == domain)
+_NEXT_AT = sa.select(pacing.c.next_at).where(
+    pacing.c.sender == sa.bindparam("sender"), pacing.c.domain == sa.bindparam("domain")
+)
+_NEXT_AT_LOCKED = _NEXT_AT.with_for_update()
 
 
 def _write(connection: sa.Connection, sender: str, domain: str, next_at: float) -> None:

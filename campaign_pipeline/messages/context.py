@@ -16,7 +16,7 @@ import polars as pl
 
 from campaign_pipeline.messages.definition import Template, environment_of
 from campaign_pipeline.messages.environment import RECORDS
-from campaign_pipeline.messages.variables import uses
+from campaign_pipeline.messages.variables import reads_whole, uses
 
 EXAMPLE_CODE = "EXAMPLE-CODE"
 EXAMPLE_ITEMS = 3
@@ -44,6 +44,18 @@ def needs(templates: Iterable[Template]) -> Needs:
         for use in uses(environment_of(part), source)
     }
     return Needs(_of("segments", found), _of("tables", found), _of("coupons", found))
+
+
+def contact_fields(templates: Iterable[Template]) -> frozenset[str] | None:
+    """The fields of the contact that `templates` can read, in all their parts and languages; None: any."""
+    found: set[str] = set()
+    for template in templates:
+        for locale in template.languages:
+            for part, source in template.parts(locale).items():
+                if reads_whole(environment_of(part), source, "contact"):
+                    return None
+                found |= {use.name for use in uses(environment_of(part), source)}
+    return frozenset(_of("contact", found))
 
 
 def _of(record: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -41,6 +41,13 @@ def uses(environment: Environment, source: str) -> list[Use]:
     return sorted(found, key=lambda use: (use.line, use.name))
 
 
+def reads_whole(environment: Environment, source: str, record: str) -> bool:
+    """Whether `source` uses a record otherwise than by the names of its fields, so that it may read any of them."""
+    tree = environment.parse(source)
+    by_field = {id(name) for name, _, _ in _fields(tree)}
+    return any(name.name == record and id(name) not in by_field for name in tree.find_all(nodes.Name))
+
+
 def _fields(tree: nodes.Template) -> Iterator[tuple[nodes.Name, str, int]]:
     """(the name of a record, the field of it that is read, line)."""
     for node in tree.find_all((nodes.Getattr, nodes.Getitem)):

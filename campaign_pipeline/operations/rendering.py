@@ -16,6 +16,7 @@ from campaign_pipeline.core.words import AudienceStatus, Channel
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.channels import claimed_together
 from campaign_pipeline.messages import verify
+from campaign_pipeline.messages.context import contact_fields
 from campaign_pipeline.messages.render import Rendered, render_run
 from campaign_pipeline.messages.store import StoredTemplate, load_templates
 from campaign_pipeline.messages.tracking import AS_WRITTEN, link_rules
@@ -48,7 +49,7 @@ def _all_steps(
     installation: Installation, run: Run, templates: Mapping[str, StoredTemplate], policy: SendingPolicy
 ) -> Rendered:
     """The messages of every step, numbered through."""
-    audience = installation.lake.read("audience", run.run_id)
+    audience = _planned(installation, run, templates)
     found: list[Rendered] = []
     messages = batches = 0
     for step, (channel, names) in enumerate(run.campaign.steps):
@@ -76,6 +77,19 @@ def _all_steps(
         pl.concat([each.messages for each in found]),
         pl.concat([each.sample for each in found]),
     )
+
+
+def _planned(installation: Installation, run: Run, templates: Mapping[str, StoredTemplate]) -> pl.DataFrame:
+    """Those of the audience who are sent to; of each contact the fields only that the run's templates read."""
+    used = [templates[name].template for _, names in run.campaign.steps for name in names.values()]
+    addresses = {ADDRESS_COLUMN[channel] for channel, _ in run.campaign.steps}
+    rows = installation.lake.scan("audience", run.run_id).filter(pl.col("status") == AudienceStatus.PLANNED.value)
+    if (read := contact_fields(used)) is not None:
+        contact = rows.collect_schema()["contact"]
+        there = [field.name for field in contact.fields] if isinstance(contact, pl.Struct) else []
+        kept = [name for name in there if name in read | addresses | {"contact_id"}]
+        rows = rows.with_columns(contact=pl.struct(pl.col("contact").struct.field(name) for name in kept))
+    return rows.collect(engine="streaming")
 
 
 def _step(
@@ -108,9 +122,7 @@ def _step(
 
 def _reached_by(installation: Installation, run: Run, audience: pl.DataFrame, channel: Channel) -> pl.DataFrame:
     """Those who are sent to and could be reached by `channel` too, with their address there; each address once."""
-    own = audience.filter(pl.col("status") == AudienceStatus.PLANNED.value).with_columns(
-        address=pl.col("contact").struct.field(ADDRESS_COLUMN[channel])
-    )
+    own = audience.with_columns(address=pl.col("contact").struct.field(ADDRESS_COLUMN[channel]))
     with reading(installation.engine) as connection:
         consented = consented_for(connection, installation, channel, run.campaign.purpose)
         suppressed = suppressed_for(connection, installation, run, own.get_column("address").drop_nulls(), channel)

@@ -60,19 +60,20 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
         run = _start(connection, installation, run_id)
         if ledger.is_planned(connection, run_id):
             return run, lake.read("audience", run_id)
-        marker = read_marker(lake)  # first: a newer snapshot that slips in is younger than it says, never older
-        snapshot = read_snapshot(lake)
+    marker = read_marker(lake)  # first: a newer snapshot that slips in is younger than it says, never older
+    snapshot = read_snapshot(lake)
+    with reading(installation.engine) as connection:
         consented = consented_for(connection, installation, run.campaign.channel, run.campaign.purpose)
         addresses = snapshot.get_column(ADDRESS_COLUMN[run.campaign.channel])
         suppressed = suppressed_for(connection, installation, run, addresses)
         policy = load_sending_policy(connection)
         if _is_us_marketing(connection, run.campaign):
             suppressed = pl.concat([suppressed, us_marketing(addresses)])
-    with reading(installation.engine) as connection:
         applying = caps.applying(policy.caps, run.campaign.channel, run.campaign.purpose)
         capped = caps.capped(connection, applying, installation.clock(), but_run=run_id)
     members = lake.read("segment_members", run_id)
     frozen = freeze(run, members, snapshot, consented, suppressed, policy.quiet_hours, capped=capped)
+    del snapshot, addresses  # of a million contacts, half a gigabyte
     lake.write(frozen, "audience", run_id, metadata=marker.metadata() if marker else None)
     return run, frozen
 
@@ -154,21 +155,23 @@ def _as_sent(campaign: Campaign, variant: str, stored: StoredTemplate) -> Stored
 def plan_dispatch(installation: Installation, run_id: str) -> Run:
     """Verify the gates again, and write the plan into the ledger: from here on nothing of the run changes."""
     lake = installation.lake
-    messages = lake.read("messages", run_id)
-    content = BatchFile(lake, run_id).content_hash()
+    file = BatchFile(lake, run_id)
+    batches = file.index(["batch_no"])["batch_no"]
+    content = file.content_hash()
     with writing(installation.engine) as connection:
         run = _start(connection, installation, run_id)
         planned = ledger.is_planned(connection, run_id)
-    gates.require(check_audience(installation, run, lake.read("audience", run_id), final=True))
+    audience = lake.scan("audience", run_id).select(gates.COLUMNS).collect()
+    gates.require(check_audience(installation, run, audience, final=True))
     if not planned:  # what was planned never changes, whatever is thought of it later
-        gates.require(message_gates(check_run(installation, run, messages)), MESSAGES_HINT)
+        gates.require(message_gates(check_run(installation, run, lake.read("messages", run_id))), MESSAGES_HINT)
     seeds = None if planned else write_seeds(installation, run)
     with writing(installation.engine) as connection:
         ledger.record_plan(
             connection,
             run_id,
-            messages=messages.height,
-            batches=messages.get_column("batch_no").n_unique(),
+            messages=len(batches),
+            batches=batches.n_unique(),
             content_hash=content,
             at=installation.clock(),
         )

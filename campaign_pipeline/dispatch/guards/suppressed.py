@@ -14,6 +14,11 @@ from campaign_pipeline.core.words import Channel, Outcome
 from campaign_pipeline.dispatch.channels.base import Batch
 from campaign_pipeline.dispatch.guards.base import Guard, LeftOut, Permit
 
+_NEWEST = sa.select(  # made once: asked before each claim
+    sa.select(sa.func.max(suppressions.c.suppression_id)).scalar_subquery(),
+    sa.select(sa.func.max(consents.c.consent_id)).scalar_subquery(),
+)
+
 
 class NotSuppressed(Guard):
     """`read` gives the addresses; it is called again when a suppression or a consent was recorded since."""
@@ -44,9 +49,5 @@ class NotSuppressed(Guard):
             return self._addresses
 
     def _look(self) -> tuple[Any, ...]:
-        query = sa.select(
-            sa.select(sa.func.max(suppressions.c.suppression_id)).scalar_subquery(),
-            sa.select(sa.func.max(consents.c.consent_id)).scalar_subquery(),
-        )
         with reading(self._engine) as connection:
-            return tuple(connection.execute(query).one())
+            return tuple(connection.execute(_NEWEST).one())
