@@ -7,6 +7,7 @@ that its message was certainly not processed; in doubt it counts. Nothing of thi
 import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
@@ -60,7 +61,11 @@ def at_cap(
     """
     if not caps:
         return {}
-    rows = connection.execute(_counted(connection, caps, now, among, but_run))
+    dialect = connection.dialect.name
+    since = {f"since_{n}": now - cap.within for n, cap in enumerate(caps)}
+    of_some = {} if among is None else {"ids": list(among) if dialect == "postgresql" else json.dumps(list(among))}
+    statement = _counted(tuple(caps), dialect, bool(of_some))
+    rows = connection.execute(statement, since | of_some | {"oldest": _oldest(caps, now), "but_run": but_run})
     return {
         contact_id: next(cap for cap, count in zip(caps, counts, strict=True) if count >= cap.at_most)
         for contact_id, *counts in rows
@@ -85,29 +90,29 @@ def _oldest(caps: Sequence[Cap], now: datetime) -> datetime:
     return now - max(cap.within for cap in caps)
 
 
-def _counted(
-    connection: sa.Connection, caps: Sequence[Cap], now: datetime, among: Collection[str] | None, but_run: str
-) -> sa.Select[Any]:
+@lru_cache(maxsize=64)  # a claim asks just as the claim before it did: to put this together takes longer than to ask
+def _counted(caps: tuple[Cap, ...], dialect: str, of_some: bool) -> sa.Select[Any]:
     """(contact_id, how many messages count by each of `caps`) of the contacts who are at one of them.
 
     First whoever has enough rows, which is quick and finds few; only of these is looked up what the ledger says.
+    Parameters: since_0, since_1 ... by cap; oldest of them; but_run; and ids, if it is about some contacts only.
     """
-    counts = [sa.func.sum(sa.case((_counts_by(cap, now), 1), else_=0)) for cap in caps]
+    counts = [sa.func.sum(sa.case((_counts_by(cap, n), 1), else_=0)) for n, cap in enumerate(caps)]
     at_one = sa.or_(*(count >= cap.at_most for cap, count in zip(caps, counts, strict=True)))
-    recent = [contacted.c.at > _oldest(caps, now), contacted.c.run_id != but_run]
-    if among is not None:
-        recent.append(_is_one_of(connection, among))
-    near = sa.select(contacted.c.contact_id).where(*recent).group_by(contacted.c.contact_id).having(at_one)
+    recent = sa.and_(contacted.c.at > sa.bindparam("oldest"), contacted.c.run_id != sa.bindparam("but_run"))
+    near = sa.select(contacted.c.contact_id).where(recent).group_by(contacted.c.contact_id).having(at_one)
+    if of_some:
+        near = near.where(_is_one_of_ids(dialect))
     return (
         sa.select(contacted.c.contact_id, *counts)
-        .where(*recent, contacted.c.contact_id.in_(near), sa.not_(_certainly_not_processed()))
+        .where(contacted.c.contact_id.in_(near), recent, sa.not_(_certainly_not_processed()))
         .group_by(contacted.c.contact_id)
         .having(at_one)
     )
 
 
-def _counts_by(cap: Cap, now: datetime) -> sa.ColumnElement[bool]:
-    conditions = [contacted.c.at > now - cap.within]
+def _counts_by(cap: Cap, number: int) -> sa.ColumnElement[bool]:
+    conditions = [contacted.c.at > sa.bindparam(f"since_{number}")]
     if cap.channel:
         conditions.append(contacted.c.channel == cap.channel.value)
     if cap.purposes:
@@ -115,12 +120,11 @@ def _counts_by(cap: Cap, now: datetime) -> sa.ColumnElement[bool]:
     return sa.and_(*conditions)
 
 
-def _is_one_of(connection: sa.Connection, contact_ids: Collection[str]) -> sa.ColumnElement[bool]:
-    """As one parameter, so that the statement is the same for any number of them."""
-    if connection.dialect.name == "postgresql":
-        ids = sa.bindparam(None, list(contact_ids), type_=postgresql.ARRAY(sa.String))
-        return contacted.c.contact_id == sa.any_(ids)
-    each = sa.func.json_each(json.dumps(list(contact_ids))).table_valued("value")
+def _is_one_of_ids(dialect: str) -> sa.ColumnElement[bool]:
+    """All ids in one parameter, so that the statement is the same for any number of them."""
+    if dialect == "postgresql":
+        return contacted.c.contact_id == sa.any_(sa.bindparam("ids", type_=postgresql.ARRAY(sa.String)))
+    each = sa.func.json_each(sa.bindparam("ids", type_=sa.String)).table_valued("value")
     return contacted.c.contact_id.in_(sa.select(each.c.value))
 
 
