@@ -25,6 +25,7 @@ from campaign_pipeline.dispatch.reconcile import settle_by_events
 from campaign_pipeline.events.attribution import attribute
 from campaign_pipeline.events.confirmations import apply_confirmations
 from campaign_pipeline.events.consequences import apply_consequences
+from campaign_pipeline.events.conversations import note_conversations
 from campaign_pipeline.events.days import build_day, touched_days
 from campaign_pipeline.events.event import Event
 from campaign_pipeline.events.filtering import halt_filtered
@@ -80,6 +81,7 @@ def _take_in(engine: sa.Engine, lake: Lake, settings: Settings, batch: Batch, re
             connection, events, recipients, now, soft_bounce, settings.link_secret
         )
         halt_filtered(connection, settings, events, now)
+        note_conversations(connection, events, now, settings.link_secret)
         preferences = apply_preferences(connection, batch.records, events, recipients)
         confirmed = apply_confirmations(connection, batch.records)
         rejected = [*batch.rejections, *rejections, *(_homeless(batch, event) for event in homeless)]

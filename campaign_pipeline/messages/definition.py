@@ -28,10 +28,11 @@ from campaign_pipeline.messages.variables import UnknownVariable, misused, unkno
 PARTS: dict[Channel, tuple[str, ...]] = {
     Channel.EMAIL: ("subject", "html", "text"),
     Channel.SMS: ("body",),
-    Channel.WHATSAPP: ("content_sid", "variables"),
+    Channel.WHATSAPP: ("content_sid", "variables", "body"),
     Channel.WEBHOOK: ("body",),
 }
-"""The parts of each channel; all are required, except that a WhatsApp template may have no variables."""
+"""The parts of each channel. All are required, except on WhatsApp: a content template, which may have variables, or a
+body, which is free text."""
 
 Scalar = str | bool | int | float
 
@@ -150,9 +151,14 @@ class Template(Texts, Head):
     def parts(self, locale: str | None = None) -> dict[str, str]:
         """Jinja2 source by part, in the order of the skeleton: subject, html, text | body | var:1, var:2, ..."""
         texts = self.texts(locale)
-        if self.channel is Channel.WHATSAPP:
+        if self.channel is Channel.WHATSAPP and not texts.body:
             return {f"var:{key}": source for key, source in texts.variables.items()}
-        return {name: getattr(texts, name) for name in PARTS[self.channel]}
+        return {name: getattr(texts, name) for name in PARTS[self.channel] if name not in ("content_sid", "variables")}
+
+    @property
+    def is_approved(self) -> bool:
+        """WhatsApp: whether it is a content template in some language, not free text in all."""
+        return any(self.texts(locale).content_sid for locale in self.languages)
 
 
 def environment_of(part: str, locale: str = DEFAULT_LOCALE) -> MessageEnvironment:
@@ -193,9 +199,24 @@ def part_problems(channel: Channel, given: set[str]) -> Iterator[tuple[str, str]
     """(part, problem) of the parts that are given: which do not belong to the channel, and which are missing."""
     for name in sorted(given - set(PARTS[channel])):
         yield name, f"is not a part of {channel}, which has {', '.join(PARTS[channel])}"
+    if channel is Channel.WHATSAPP:
+        yield from _whatsapp_problems(given)
+        return
     for name in PARTS[channel]:
-        if name not in given and name != "variables":
+        if name not in given:
             yield name, f"is missing: {channel} needs it"
+
+
+def _whatsapp_problems(given: set[str]) -> Iterator[tuple[str, str]]:
+    if "body" not in given:
+        if "content_sid" not in given:
+            yield "content_sid", "is missing: whatsapp needs it, or a body for free text"
+        return
+    for name in sorted(given & {"content_sid", "variables"}):
+        yield (
+            name,
+            "does not go with a body: free text goes out within 24 hours of the contact's message, or not at all",
+        )
 
 
 def source_problems(part: str, source: str) -> Iterator[tuple[int, str]]:

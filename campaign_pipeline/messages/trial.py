@@ -39,7 +39,7 @@ class Trial:
     def says(self) -> str:
         """What the contact reads of an SMS or a WhatsApp message; '' of an e-mail."""
         parts = self.parts
-        if self.template.channel is Channel.WHATSAPP:
+        if "content_sid" in parts:
             preview = self.template.texts(self.locale).preview or "(the approved text is not in the template: preview)"
             return filled(
                 preview, {part.removeprefix("var:"): text for part, text in parts.items() if part.startswith("var:")}

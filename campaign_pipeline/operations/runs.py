@@ -14,6 +14,8 @@ from campaign_pipeline.campaigns.send_times import Timing
 from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_sending_policy
 from campaign_pipeline.campaigns.timetable import Timetable
 from campaign_pipeline.contacts.addresses import ADDRESS_COLUMN
+from campaign_pipeline.contacts.consent import MARKETING
+from campaign_pipeline.contacts.numbering import us_marketing
 from campaign_pipeline.contacts.snapshot import read_snapshot
 from campaign_pipeline.contacts.snapshot_marker import read_marker
 from campaign_pipeline.core.database import reading, writing
@@ -64,6 +66,8 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
         addresses = snapshot.get_column(ADDRESS_COLUMN[run.campaign.channel])
         suppressed = suppressed_for(connection, installation, run, addresses)
         policy = load_sending_policy(connection)
+        if _is_us_marketing(connection, run.campaign):
+            suppressed = pl.concat([suppressed, us_marketing(addresses)])
     with reading(installation.engine) as connection:
         applying = caps.applying(policy.caps, run.campaign.channel, run.campaign.purpose)
         capped = caps.capped(connection, applying, installation.clock(), but_run=run_id)
@@ -78,6 +82,14 @@ def timetable(installation: Installation, run: Run, audience: pl.DataFrame) -> T
     with reading(installation.engine) as connection:
         policy = load_sending_policy(connection)
     return Timetable.of(audience, Timing.of(run, policy.quiet_hours))
+
+
+def _is_us_marketing(connection: sa.Connection, campaign: Campaign) -> bool:
+    """Whether numbers of the United States are left out at once: no other channel is there for them."""
+    if campaign.channel is not Channel.WHATSAPP or campaign.purpose != MARKETING or campaign.fallback:
+        return False
+    templates = load_templates(connection)
+    return any(templates[variant.template].template.is_approved for variant in campaign.variants)
 
 
 def check_audience(

@@ -16,6 +16,7 @@ from campaign_pipeline.campaigns.definition import Cron
 from campaign_pipeline.campaigns.life_cycle import UNDER_WAY, move_campaign, move_run, run_state
 from campaign_pipeline.campaigns.sender_policy import BreakerPolicy
 from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_runs, load_sending_policy
+from campaign_pipeline.contacts.consent import MARKETING
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.progress import progress_of
@@ -30,7 +31,9 @@ from campaign_pipeline.dispatch.guards.breaker import Breakers
 from campaign_pipeline.dispatch.guards.caps import UnderCaps
 from campaign_pipeline.dispatch.guards.pace import Paced
 from campaign_pipeline.dispatch.guards.quiet_hours import InQuietHours
+from campaign_pipeline.dispatch.guards.session import InSession
 from campaign_pipeline.dispatch.guards.suppressed import NotSuppressed
+from campaign_pipeline.dispatch.guards.us_marketing import NoMarketingToUs
 from campaign_pipeline.operations.doubts import note_next_look, repeated_by_policy, settle_doubts
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.reach import consented_for, suppressed_for
@@ -96,8 +99,16 @@ def guards_of(installation: Installation, run: Run, channel: Channel) -> Sequenc
             installation.engine, run.run_id, keeps=_keeps_quiet(installation, run, channel), deadline=run.deadline
         ),
         NotSuppressed(installation.engine, channel, _NotToBeSentTo(installation, run, channel)),
+        *_whatsapp_guards(installation, run, channel),
         *_cap_guards(installation, run, channel),
     ]
+
+
+def _whatsapp_guards(installation: Installation, run: Run, channel: Channel) -> Sequence[Guard]:
+    if channel is not Channel.WHATSAPP:
+        return []
+    marketing = [NoMarketingToUs()] if run.campaign.purpose == MARKETING else []
+    return [*marketing, InSession(installation.engine)]
 
 
 def _cap_guards(installation: Installation, run: Run, channel: Channel) -> Sequence[Guard]:

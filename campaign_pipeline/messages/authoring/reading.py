@@ -9,7 +9,7 @@
     subject, html, text             e-mail; the text is made from the HTML where there is none
     preheader                       e-mail: the line that mail readers show beside the subject
     inline_css: false               leave the style sheets of the HTML where they are
-    body                            SMS, and webhook: any text, such as JSON
+    body                            SMS; WhatsApp: free text; webhook: any text, such as JSON
     max_parts: 1                    SMS: how many parts a message may have
     plain_characters: true          SMS: curly quotes, dashes and the like are sent as plain characters
     content_sid, variables, preview WhatsApp: an approved content template, its variables "1", "2", ..., its text

@@ -13,11 +13,13 @@ from campaign_pipeline.core.words import Channel
 from campaign_pipeline.messages.checks.finding import SHOWN, Finding, together
 from campaign_pipeline.messages.checks.html import CLIPPED_AT, check_html
 from campaign_pipeline.messages.checks.texts import (
+    FREE_TEXT,
     LONGEST_SUBJECT,
     PLACEHOLDER,
     STOP,
     WHATSAPP_BODY,
     check_approved,
+    check_free_text,
     check_sms,
     check_subject,
     check_variables,
@@ -134,7 +136,14 @@ def _sms(arm: _Arm, _unsubscribe: Unsubscribe, _looked_at: int) -> Iterator[Find
 
 
 def _whatsapp(arm: _Arm, _unsubscribe: Unsubscribe, _looked_at: int) -> Iterator[Finding]:
-    parts = [part for part, _ in arm.skeleton.parts if part.startswith("var:")]
+    names = [part for part, _ in arm.skeleton.parts]
+    if "body" in names:
+        bodies = arm.column("body")
+        yield from arm.where(
+            bodies.str.len_chars() > FREE_TEXT, "whatsapp_rule", lambda row: check_free_text(bodies[row])
+        )
+        return
+    parts = [part for part in names if part.startswith("var:")]
     variables = {part.removeprefix("var:"): arm.column(part) for part in parts}
     for number, texts in variables.items():
         refused = (texts.str.strip_chars() == "") | texts.str.contains("    ", literal=True)

@@ -10,6 +10,9 @@ LONGEST_SUBJECT = 150
 WHATSAPP_BODY = 1024
 """Characters that the body of a WhatsApp template may have, with its variables filled in."""
 
+FREE_TEXT = 1600
+"""Characters that the free text of a WhatsApp message may have at Twilio (error 21617)."""
+
 STOP = r"\b(stop|end|cancel|unsubscribe|quit|opt.?out|abmelden|stopp)\b"
 """How an SMS says how to opt out, letter case aside; Python and Polars read it alike."""
 
@@ -37,6 +40,13 @@ def check_whatsapp(variables: Mapping[str, str], preview: str | None) -> Iterato
         yield from check_approved(variables, preview)
         if len(filled(preview, variables)) > WHATSAPP_BODY:
             yield too_long()
+
+
+def check_free_text(body: str) -> Iterator[Finding]:
+    if len(body) > FREE_TEXT:
+        yield Finding(
+            "whatsapp_rule", "body", 0, f"has {len(body)} characters; WhatsApp takes {FREE_TEXT} of free text"
+        )
 
 
 def check_variables(variables: Mapping[str, str]) -> Iterator[Finding]:

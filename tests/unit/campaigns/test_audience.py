@@ -45,6 +45,7 @@ def frozen(
     consented: Sequence[str] | None = None,
     suppressed: dict[str, str] | None = None,
     contacts: pl.DataFrame | None = None,
+    capped: dict[str, str] | None = None,
 ) -> pl.DataFrame:
     names = [name for name, _ in rows]
     return freeze(
@@ -54,6 +55,9 @@ def frozen(
         pl.Series("contact_id", names if consented is None else consented, dtype=pl.String),
         pl.DataFrame(
             list((suppressed or {}).items()), schema={"address": pl.String, "reason": pl.String}, orient="row"
+        ),
+        capped=pl.DataFrame(
+            list((capped or {}).items()), schema={"contact_id": pl.String, "reason": pl.String}, orient="row"
         ),
     )
 
@@ -269,3 +273,34 @@ def test_everybody_is_there_once_whatever_the_order_of_the_inputs(
         suppressed=dict.fromkeys(data.draw(st.permutations(stopped)), "manual"),
     )
     assert again.equals(audience)
+
+
+def test_who_is_capped_is_left_out_before_holdout_and_variants(make_run: MakeRun) -> None:
+    run = make_run(holdout=50, variants=TWO)
+    rows = [(f"c{number}", f"c{number}@example.com") for number in range(200)]
+    without = frozen(run, rows)
+    audience = frozen(run, rows, capped={f"c{number}": "3 within 7d" for number in range(0, 200, 2)})
+    of_capped = audience.filter(pl.col("status") == "capped")
+    assert set(of_capped["contact_id"]) == {f"c{number}" for number in range(0, 200, 2)}
+    assert of_capped.select("reason", "variant", "address").unique().rows() == [("3 within 7d", None, None)]
+    rest = pl.col("status") != "capped"
+    kept = audience.filter(rest)
+    assert kept.equals(without.join(kept, on="contact_id", how="semi"))  # nobody else's place changes
+
+
+def test_other_reasons_come_before_a_cap(make_run: MakeRun) -> None:
+    rows = [("a", None), ("b", "b@example.com"), ("c", "c@example.com"), ("d", "d@example.com")]
+    audience = frozen(
+        make_run(),
+        rows,
+        consented=["a", "b", "d"],
+        suppressed={"b@example.com": "manual"},
+        capped=dict.fromkeys("abcd", "1 within 1d"),
+    )
+    found = {row["contact_id"]: (row["status"], row["reason"]) for row in audience.to_dicts()}
+    assert found == {
+        "a": ("no_address", ""),
+        "b": ("suppressed", "manual"),
+        "c": ("no_consent", ""),
+        "d": ("capped", "1 within 1d"),
+    }

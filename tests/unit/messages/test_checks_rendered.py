@@ -131,6 +131,12 @@ def test_whatsapp_variables_and_their_approved_text() -> None:
     ]
 
 
+def test_free_text_on_whatsapp_has_a_length() -> None:
+    template = {"channel": "whatsapp", "body": "Hi {{ contact.x }}"}
+    findings = found(template, [{"x": "y" * 1597}, {"x": "y" * 1598}])
+    assert [(each.check, each.part, each.sample) for each in findings] == [("whatsapp_rule", "body", ("c1",))]
+
+
 def test_each_language_by_itself() -> None:
     german = {"subject": "Hallo", "html": "<p>Hallo</p>", "text": "Hallo"}
     findings = found(email(locales={"de": german}), [{"locale": "de-AT"}, {"locale": "en"}])

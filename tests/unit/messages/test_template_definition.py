@@ -48,6 +48,13 @@ def test_sms_and_whatsapp_have_their_parts(tmp_path: Path) -> None:
     assert whatsapp.content_sid == SID
 
 
+def test_whatsapp_has_free_text_or_a_content_template(tmp_path: Path) -> None:
+    free = read_template_file(written(tmp_path, "template: a\nchannel: whatsapp\nbody: Hi {{ contact.x }}\n"))
+    assert (free.parts(), free.is_approved) == ({"body": "Hi {{ contact.x }}"}, False)
+    approved = read_template_file(written(tmp_path, f"template: a\nchannel: whatsapp\ncontent_sid: {SID}\n"))
+    assert (approved.parts(), approved.is_approved) == ({}, True)
+
+
 @pytest.mark.parametrize(
     ("text", "line", "field", "says"),
     [
@@ -71,6 +78,9 @@ def test_sms_and_whatsapp_have_their_parts(tmp_path: Path) -> None:
         (EMAIL + "html: x\ntext_file: ../a.txt\n", 5, "text_file", "there is no file"),
         (EMAIL + "html: x\ntext: y\ntext_file: a.txt\n", 6, "text_file", "text is given as well: keep one"),
         ("template: a\nchannel: whatsapp\ncontent_sid: HX12\n", 3, "content_sid", "HX"),
+        ("template: a\nchannel: whatsapp\n", 1, "content_sid", "is missing: whatsapp needs it, or a body"),
+        (f"template: a\nchannel: whatsapp\nbody: x\ncontent_sid: {SID}\n", 4, "content_sid", "not go with a body"),
+        ('template: a\nchannel: whatsapp\nbody: x\nvariables: {"1": x}\n', 4, "variables", "not go with a body"),
         (
             f'template: a\nchannel: whatsapp\ncontent_sid: {SID}\nvariables: {{"2": x}}\n',
             4,
