@@ -21,7 +21,7 @@ from campaign_pipeline.contacts.snapshot_marker import read_marker
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.tables import runs, state_changes
-from campaign_pipeline.core.words import RunState
+from campaign_pipeline.core.words import Channel, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.messages.checks.finding import Finding
