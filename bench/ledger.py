@@ -30,6 +30,7 @@ from campaign_pipeline.messages.skeletons import MessageSkeleton
 
 SIZES = (500, 1000)
 ROUNDS = 5
+CAPPED_RUNS = 4  # to the same contacts, one after the other: the last one counts what the others wrote
 RUN = "bench--20260302t090000z"
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -103,12 +104,6 @@ def alike(engine: sa.Engine, run_id: str, batch_no: int, _size: int) -> None:
         ledger.append(connection, [], [row], fresh=True)
 
 
-def each(engine: sa.Engine, run_id: str, batch_no: int, size: int) -> None:
-    run_id, first = f"{run_id}-each", batch_no * size
-CAPPED_RUNS = 4
-"""Runs to the same contacts, one after the other: the last one counts what the others wrote."""
-
-
 def with_caps(engine: sa.Engine, batches: int, size: int) -> float:
     """Microseconds a message of the last run's claims alone, with two caps that nobody has reached."""
     caps = [Cap.model_validate({"at_most": 9, "within": "7d"}), Cap.model_validate({"at_most": 8, "within": "1d"})]
@@ -133,8 +128,8 @@ def claim_all(engine: sa.Engine, guard: UnderCaps, run_id: str, batches: int, si
         assert ledger.claim(engine, run_id, batch_no, 1, "bench", AT, left_out)
 
 
-def appended(engine: sa.Engine, run_id: str, batch_no: int, size: int) -> None:
-    """Claims and ends one batch as the sender does it."""
+def each(engine: sa.Engine, run_id: str, batch_no: int, size: int) -> None:
+    run_id, first = f"{run_id}-each", batch_no * size
     assert ledger.claim(engine, run_id, batch_no, 1, "bench", AT)
     rows = [
         OutcomeRow(run_id, first + number, 1, Source.SEND, Outcome.ACCEPTED, "", provider_id(first + number), AT)
