@@ -18,14 +18,19 @@ from tempfile import TemporaryDirectory
 import sqlalchemy as sa
 from common import arguments, installation, progress, show, timed
 
+from campaign_pipeline.campaigns.sending_policy import Cap
 from campaign_pipeline.core.database import migrate, open_database, reading, writing
 from campaign_pipeline.core.tables import batch_outcomes, outcomes
-from campaign_pipeline.core.words import Outcome
+from campaign_pipeline.core.words import Channel, Outcome
 from campaign_pipeline.dispatch import ledger
+from campaign_pipeline.dispatch.channels.base import Batch, Message
+from campaign_pipeline.dispatch.guards.caps import UnderCaps
 from campaign_pipeline.dispatch.ledger import BatchOutcome, OutcomeRow, Source
+from campaign_pipeline.messages.skeletons import MessageSkeleton
 
 SIZES = (500, 1000)
 ROUNDS = 5
+CAPPED_RUNS = 4  # to the same contacts, one after the other: the last one counts what the others wrote
 RUN = "bench--20260302t090000z"
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -71,6 +76,7 @@ def measure(
             ):
                 query = sa.select(sa.func.count()).select_from(table).where(table.c.run_id == run)
                 assert connection.execute(query).scalar_one() == expected
+        figures[f"{database}_{size}_claim_with_caps_us_per_message"] = with_caps(engine, batches, size)
 
 
 def rounds(what: str, engine: sa.Engine, run_id: str, batches: int, size: int) -> tuple[list[float], ...]:
@@ -96,6 +102,30 @@ def alike(engine: sa.Engine, run_id: str, batch_no: int, _size: int) -> None:
     row = BatchOutcome(run_id, batch_no, 1, Source.SEND, Outcome.ACCEPTED, "", provider_id(batch_no), AT)
     with writing(engine) as connection:
         ledger.append(connection, [], [row], fresh=True)
+
+
+def with_caps(engine: sa.Engine, batches: int, size: int) -> float:
+    """Microseconds a message of the last run's claims alone, with two caps that nobody has reached."""
+    caps = [Cap.model_validate({"at_most": 9, "within": "7d"}), Cap.model_validate({"at_most": 8, "within": "1d"})]
+    guard = UnderCaps(caps, Channel.EMAIL, "marketing")
+    took = 0.0
+    for number in range(CAPPED_RUNS):
+        run_id = f"capped{number}-{size}--20260302t090000z"
+        took = timed(lambda: claim_all(engine, guard, run_id, batches, size))[1]  # noqa: B023
+    return took / (batches * size) * 1e6
+
+
+def claim_all(engine: sa.Engine, guard: UnderCaps, run_id: str, batches: int, size: int) -> None:
+    for batch_no in range(batches):
+        numbers = range(batch_no * size, (batch_no + 1) * size)
+        messages = tuple(Message(number, "", "", (), f"{number:024x}") for number in numbers)
+        batch = Batch(run_id, "bench", "plain", batch_no, 1, MessageSkeleton(()), messages)
+
+        def left_out(connection: sa.Connection, batch: Batch = batch) -> list[OutcomeRow]:
+            assert not guard.within(connection, batch, AT)
+            return []
+
+        assert ledger.claim(engine, run_id, batch_no, 1, "bench", AT, left_out)
 
 
 def each(engine: sa.Engine, run_id: str, batch_no: int, size: int) -> None:

@@ -19,6 +19,7 @@ from campaign_pipeline.contacts.snapshot import ASSET
 from campaign_pipeline.contacts.values import ValueType
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.words import Channel, ConsentState
+from campaign_pipeline.operations.reach import cap_reached
 
 attributes = typer.Typer(help="What is known of contacts beside their fields.", no_args_is_help=True)
 
@@ -50,6 +51,8 @@ def show_could_send(
         contact_id = identify_one(connection, contact)
         secret = installation.settings.link_secret
         answer = could_send(connection, contact_id, channel, purpose, at, secret=secret)
+        cap = "" if on else cap_reached(connection, contact_id, channel, purpose, now)  # known of now only
+    could_be_sent_to = answer.could and not cap
     if as_json:
         held = [
             {
@@ -67,20 +70,23 @@ def show_could_send(
                 "channel": channel,
                 "purpose": purpose,
                 "at": at,
-                "could_send": answer.could,
+                "could_send": could_be_sent_to,
                 "has_address_now": answer.has_address,
                 "consent": answer.consent,
                 "consent_source": answer.consent_source,
                 "consent_recorded_at": answer.consent_recorded_at,
                 "consent_evidence": answer.consent_evidence,
                 "suppressions": held,
+                "frequency_cap": cap,
             }
         )
         return
-    could = "could" if answer.could else "could not"
+    could = "could" if could_be_sent_to else "could not"
     console.print(f"{contact_id} [bold]{could}[/] be sent to by {channel} at {at:%Y-%m-%d %H:%M:%S} UTC:")
     for reason in answer.reasons():
         console.print(f"  {reason}", markup=False)
+    if cap:
+        console.print(f"  frequency cap: got {cap} already", markup=False)
 
 
 @contacts.command("consent")
