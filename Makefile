@@ -30,7 +30,7 @@ dev: install ## the Dagster UI on http://127.0.0.1:3000, with the demo's runs in
 	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(or $(PORT),3000)
 
 test: install ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install ## format, lint, types, import contract, definitions load
 	$(BIN)/ruff format --check .
