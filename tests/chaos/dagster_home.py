@@ -17,7 +17,7 @@ from campaign_pipeline.defs.automation import run_campaign
 from tests.chaos.processes import Process
 from tests.chaos.world import World
 
-RUNTIME_SECONDS = 30
+RUNTIME_SECONDS = 20
 """After which Dagster gives up a run whose process is gone without a word: two hours in dagster.yaml."""
 
 

@@ -22,6 +22,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 
 def kill_a_worker(storm: Storm) -> None:
     """kill -9 of one of the workers that are running."""
+    storm.tend()
     victims = storm.running()
     if victims and storm.random.choice(victims).kill():
         storm.kills += 1
@@ -29,6 +30,7 @@ def kill_a_worker(storm: Storm) -> None:
 
 def kill_every_worker(storm: Storm) -> None:
     """kill -9 of all workers at once, as when their machine goes down."""
+    storm.tend()
     for worker in storm.running():
         storm.kills += worker.kill()
 

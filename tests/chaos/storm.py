@@ -13,7 +13,7 @@ from campaign_pipeline.core.progress import Progress
 from tests.chaos.processes import KILLED, Process
 from tests.chaos.world import World
 
-LATEST = 0.9
+LATEST = 0.8
 """Share of the messages after which nothing goes wrong any more: the rest is sent in peace."""
 
 EARLY = 0.2
@@ -56,7 +56,7 @@ class Storm:
     def finish(self) -> None:
         """Let workers run until nothing is left to send, and all of them have ended."""
         while not self.over or self.running():
-            self._tend()
+            self.tend()
             time.sleep(POLL_SECONDS)
 
     def go_on(self) -> None:
@@ -67,7 +67,7 @@ class Storm:
     def until_sent(self, count: float) -> None:
         """Until so many messages have left: at this moment a request is being answered."""
         while self.world.provider.sent() < count and not self.over:
-            self._tend()
+            self.tend()
             time.sleep(POLL_SECONDS)
 
     def running(self) -> list[Process]:
@@ -88,7 +88,7 @@ class Storm:
 
     def _wait_for(self, moment: float) -> None:
         """Until so many messages have left and the workers of now have sent something, or earlier in their life."""
-        self._tend()
+        self.tend()
         if self.random.random() < EARLY:
             self._pause(self.random.uniform(0, START_SECONDS))
             return
@@ -98,10 +98,10 @@ class Storm:
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self._tend()
+            self.tend()
             time.sleep(POLL_SECONDS)
 
-    def _tend(self) -> None:
+    def tend(self) -> None:
         """Replace the workers that ended, unless nothing is left for them."""
         if time.monotonic() > self._deadline:
             last = self.lives[-1].said() if self.lives else ""

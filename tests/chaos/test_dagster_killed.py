@@ -61,6 +61,7 @@ def test_dagster_takes_up_a_run_whose_worker_was_killed(town: World, dagster: Da
     until(lambda: sent(town, run_id) >= 5 * SIZE, 90, "the first messages leave")
     [killed] = dagster.runs_of(run_id)
     dagster.kill_the_worker_of(killed)
+    town.provider.only(slow("sendgrid", 0))
 
     def retries() -> list[dg.DagsterRun]:  # others may be there as well: whatever is left behind is taken up again
         return [run for run in dagster.runs_of(run_id) if run.parent_run_id == killed.run_id]
@@ -76,7 +77,7 @@ def test_materialising_at_once_and_again_while_all_of_dagster_dies_sends_nothing
     town: World, dagster: DagsterHome
 ) -> None:
     as_of = AS_OF - timedelta(hours=1)
-    town.provider.only(slow("sendgrid", 5))  # until all of them are there
+    town.provider.only(slow("sendgrid", 3))  # until all of them are there
     run_id = request(town, as_of)
     until(lambda: sent(town, run_id) >= SIZE, 90, "the first messages leave")
     twins = [dagster.press_materialise(CAMPAIGN, as_of.isoformat()) for _ in range(2)]
