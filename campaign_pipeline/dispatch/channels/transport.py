@@ -1,7 +1,8 @@
 """The way to one provider, shared by all threads of a channel: one session in an event loop of its own.
 
-Threads hand it their requests and wait; there the requests are under way together. Each is made once: nothing is tried
-again, no redirect is followed, everything has a timeout.
+Threads hand it their requests and wait; there the requests are under way together. What sends is a POST, and each is
+made once (a GET may be repeated by aiohttp, if its kept connection was closed); no redirect is followed, everything has
+a timeout.
 """
 
 import asyncio
@@ -38,7 +39,8 @@ class Transport:
     """Requests to the provider at `base_url`, as a context manager.
 
     `timeout`: seconds to connect, and then for each wait for the provider; a request takes at most twice as long.
-    `concurrency`: requests under way at once; who makes one holds a place meanwhile (`async with transport.place`).
+    `concurrency`: requests under way at once. Who makes many takes a place for each (`async with transport.place`), so
+    that none waits for a connection while its time runs out.
     """
 
     _session: ClientSession
