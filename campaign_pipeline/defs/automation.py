@@ -14,10 +14,12 @@ import dagster as dg
 from campaign_pipeline.campaigns.schedule import BY_SCHEDULE, due_runs
 from campaign_pipeline.campaigns.store import request_run
 from campaign_pipeline.core.database import writing
+from campaign_pipeline.defs.doubts import CHANGED_TAG, look_at_doubts
 from campaign_pipeline.defs.events import TOUCHED_DAYS, TOUCHED_RUNS
 from campaign_pipeline.defs.partitions import campaign_runs, days, run_day
 from campaign_pipeline.defs.resources import open_installation
 from campaign_pipeline.events.ingest import pending_bytes
+from campaign_pipeline.operations.doubts import runs_to_look_at
 from campaign_pipeline.operations.runs import mark_failed, running_runs, waiting_runs
 
 EVERY_REPEAT_IS_WHOLE = {"dagster/retry_strategy": "ALL_STEPS"}
@@ -74,6 +76,7 @@ JOBS = [
     publish_results,
     evaluate_all_segments,
     follow_touched_contacts,
+    look_at_doubts,
 ]
 
 UNFINISHED = [
@@ -114,7 +117,10 @@ def after_events(touched_days: Iterable[str], touched_runs: Iterable[str]) -> li
 
 
 def follow_ups(job: str, partition: str | None, tags: Mapping[str, str]) -> list[Request]:
-    """What to run once `job` has succeeded: day -> facts of the touched runs -> their results by day -> publish."""
+    """What to run once `job` has succeeded: day -> facts of the touched runs -> their results by day -> publish.
+
+    Facts also follow from doubts that were resolved without an event.
+    """
     touched_days = [day for day in tags.get(DAYS_TAG, "").split(",") if day]
     touched_runs = [run for run in tags.get(RUNS_TAG, "").split(",") if run]
     if job == update_day.name:
@@ -125,6 +131,8 @@ def follow_ups(job: str, partition: str | None, tags: Mapping[str, str]) -> list
         if last:
             requests.append(Request(compare_variants.name, str(run_day(partition, last)), {RUNS_TAG: partition}))
         return requests
+    if job == look_at_doubts.name and partition and CHANGED_TAG in tags:
+        return [Request(measure_run.name, partition)]
     if job == compare_variants.name:
         return [Request(publish_results.name, run) for run in touched_runs]
     return []
@@ -164,6 +172,24 @@ def _under_way(instance: dg.DagsterInstance) -> set[str]:
     return {run.tags["dagster/partition"] for run in runs if "dagster/partition" in run.tags}
 
 
+@dg.sensor(job_name=look_at_doubts.name, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+def settle_doubts(_context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Look at the doubts of runs that are completed or stopped, when they are due. Runs under way see to their own."""
+    installation = open_installation()
+    due = runs_to_look_at(installation)
+    if not due:
+        return dg.SkipReason("No doubt is due.")
+    # Once for each look, and again after a while if that came to nothing.
+    again = int(installation.clock().timestamp() // TAKE_UP_SECONDS)
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=f"{run}:doubts:{since:%Y%m%d%H%M%S}:{again}", partition_key=run)
+            for run, since in due.items()
+        ],
+        dynamic_partitions_requests=[campaign_runs.build_add_request(list(due))],
+    )
+
+
 @dg.sensor(job=take_in_events, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
 def new_events(_context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Take in what the event receiver wrote to the inbox."""
@@ -199,7 +225,7 @@ def _listed(metadata: Mapping[str, dg.MetadataValue[Any]], key: str) -> list[str
 
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
-    monitored_jobs=[update_day, measure_run, compare_variants],
+    monitored_jobs=[update_day, measure_run, compare_variants, look_at_doubts],
     request_jobs=[measure_run, compare_variants, publish_results],
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
@@ -233,4 +259,4 @@ def failed_campaigns(context: dg.RunFailureSensorContext) -> None:
         mark_failed(open_installation(), partition, context.failure_event.message or "its process ended")
 
 
-SENSORS = [due_campaigns, new_events, touched_days, results_follow_events, failed_campaigns]
+SENSORS = [due_campaigns, settle_doubts, new_events, touched_days, results_follow_events, failed_campaigns]

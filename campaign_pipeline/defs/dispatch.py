@@ -12,8 +12,10 @@ import polars as pl
 
 from campaign_pipeline.core.progress import overhearing
 from campaign_pipeline.core.words import Channel
+from campaign_pipeline.defs.doubts import doubts_metadata
 from campaign_pipeline.defs.partitions import campaign_runs
 from campaign_pipeline.defs.presentation import table
+from campaign_pipeline.defs.promises import CHECKS, SPECS
 from campaign_pipeline.dispatch.account import RunAccount
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.runs import plan_dispatch
@@ -72,6 +74,7 @@ def settle(context: dg.OpExecutionContext, workers: list[int]) -> dg.Output[None
             "outcomes": table(settled.as_frame()),
             **_throughput(settled, is_held=held is not None),
             "state": str(settled.state),
+            **doubts_metadata(_installation(context), context.partition_key),
             **({"held_back": f"{held.why}. {held.hint}"} if held else {}),
         },
     )
@@ -82,13 +85,15 @@ def settle(context: dg.OpExecutionContext, workers: list[int]) -> dg.Output[None
     kinds={"twilio", "sendgrid"},
     partitions_def=campaign_runs,
     ins={"messages": dg.AssetIn(dagster_type=dg.Nothing)},
+    check_specs=SPECS,
     tags={"dagster/retry_strategy": "ALL_STEPS"},
 )
-def dispatch(messages: None) -> None:
+def dispatch(messages: None) -> dict[str, Any]:
     """Every planned message handed to its provider once; what became of each is in the ledger."""
     channels = plan(messages)._asdict()
     done = {name: finish.alias(f"finish_{name}") for name in SENDERS}
-    return settle([done[name](work.map(SENDERS[name]).collect()) for name, work in channels.items()])
+    settled = settle([done[name](work.map(SENDERS[name]).collect()) for name, work in channels.items()])
+    return {"result": settled, **{name: check(settled) for name, check in CHECKS.items()}}
 
 
 def _throughput(settled: RunAccount, *, is_held: bool) -> dict[str, dg.MetadataValue[Any]]:

@@ -13,14 +13,15 @@ from campaign_pipeline.campaigns.store import Run, campaign_state, load_campaign
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import NotFound, Refused
 from campaign_pipeline.core.ids import parse_run_id
-from campaign_pipeline.core.tables import runs
-from campaign_pipeline.core.words import Channel, RunState
+from campaign_pipeline.core.tables import batch_outcomes, outcomes, runs
+from campaign_pipeline.core.words import Channel, Outcome, RunState
 from campaign_pipeline.dispatch import ledger, reconcile
 from campaign_pipeline.dispatch.account import RunAccount
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.channels import open_channel, provider_of
 from campaign_pipeline.dispatch.decide import Decided, decide
 from campaign_pipeline.dispatch.doubts import Rules, doubts_of, next_look, read_doubts, read_lookups, resolved_in
+from campaign_pipeline.dispatch.ledger import Source
 from campaign_pipeline.operations.installation import Installation
 
 AT_REST = frozenset({RunState.COMPLETED, RunState.CANCELLED, RunState.FAILED, RunState.PAUSED})
@@ -35,6 +36,11 @@ class Settlement:
     asked: int = 0  # of which so many were due to be asked about
     found: int = 0  # and the provider shows so many
     decided: Decided = field(default_factory=Decided)
+
+    @property
+    def changed(self) -> int:
+        """Messages that are no longer where they were."""
+        return self.found + self.decided.given_up + self.decided.sent_again
 
 
 class Provider(NamedTuple):
@@ -168,6 +174,18 @@ def doubts_in(installation: Installation, run: Run) -> RunDoubts:
     rules = rules.asking(name for name, provider in providers.items() if provider.can_be_asked)
     doubts = doubts_of(index, held, asked, now, rules, given_up=True)
     return RunDoubts(run, providers, rules, doubts, resolved_in(held))
+
+
+def has_doubts(installation: Installation, run_id: str) -> bool:
+    """Whether the run has messages in doubt, or had some that were resolved or given up."""
+    told = outcomes.c.source != Source.SEND.value
+    doubtful = outcomes.c.outcome == Outcome.IN_DOUBT.value
+    whole = sa.select(batch_outcomes.c.run_id).where(
+        batch_outcomes.c.run_id == run_id, batch_outcomes.c.outcome == Outcome.IN_DOUBT.value
+    )
+    with reading(installation.engine) as connection:
+        said = sa.select(outcomes.c.run_id).where(outcomes.c.run_id == run_id, sa.or_(told, doubtful)).limit(1)
+        return any(connection.execute(query).first() is not None for query in (said, whole.limit(1)))
 
 
 def planned_runs(installation: Installation, campaign: str, run_id: str | None = None) -> list[Run]:

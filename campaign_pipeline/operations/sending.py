@@ -34,7 +34,7 @@ from campaign_pipeline.dispatch.guards.quiet_hours import InQuietHours
 from campaign_pipeline.dispatch.guards.session import InSession
 from campaign_pipeline.dispatch.guards.suppressed import NotSuppressed
 from campaign_pipeline.dispatch.guards.us_marketing import NoMarketingToUs
-from campaign_pipeline.operations.doubts import note_next_look, repeated_by_policy, settle_doubts
+from campaign_pipeline.operations.doubts import Settlement, note_next_look, repeated_by_policy, settle_doubts
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.reach import consented_for, suppressed_for
 from campaign_pipeline.operations.seeds import send_seeds
@@ -179,21 +179,27 @@ def settle_run(installation: Installation, run_id: str) -> RunAccount:
     Doubts do not keep a run from being completed: they are looked at again when they are due. A completed run goes on
     if something of it may be sent again.
     """
+    settled, _ = settle(installation, run_id)
+    return settled
+
+
+def settle(installation: Installation, run_id: str) -> tuple[RunAccount, Settlement]:
+    """As settle_run, and what was done about doubts."""
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
-    settle_doubts(installation, run)
+    settlement = settle_doubts(installation, run)
     until = run.as_of + run.campaign.fallback_within
     fallbacks.advance(installation.engine, installation.lake, run_id, now=installation.clock(), until=until)
     settling = timedelta(seconds=installation.settings.settling_seconds)
     settled = account(installation.engine, installation.lake, run_id, installation.clock(), settling)
-    if settled.pending:
+    if settled.pending and settled.state == RunState.COMPLETED:  # an answer came long after the run had ended
         with writing(installation.engine) as connection:
             repeated_by_policy(installation, run_id)(connection)
-    elif not settled.in_flight and not settled.standby:
+    elif not settled.pending and not settled.in_flight and not settled.standby:
         _complete(installation, run)
     # What stands by is ended then, or called for by an event before.
     note_next_look(installation, run, settled, until if settled.standby else None)
-    return account(installation.engine, installation.lake, run_id, installation.clock(), settling)
+    return account(installation.engine, installation.lake, run_id, installation.clock(), settling), settlement
 
 
 def _complete(installation: Installation, run: Run) -> None:

@@ -50,6 +50,7 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
         "failed_campaigns",
         "new_events",
         "results_follow_events",
+        "settle_doubts",
         "touched_contacts",
         "touched_days",
     }
