@@ -4,6 +4,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import resource
 import ssl
 import sys
 import time
@@ -108,11 +109,13 @@ def installation(**changes: Any) -> Generator[Installation]:
 
 
 @contextmanager
-def sandbox(settings: Settings, certificate: Path | None = None) -> Generator[Settings]:
+def sandbox(
+    settings: Settings, certificate: Path | None = None, used: dict[str, float] | None = None
+) -> Generator[Settings]:
     """A sandbox in another process, in accept-only mode: the settings with its URL.
 
     It hashes no bodies: rendering what each recipient reads is a check of ours, no work of a provider's. With a
-    `certificate` (and its key, in one file) it speaks TLS.
+    `certificate` (and its key, in one file) it speaks TLS. In the end, `used` is told what the process used.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
@@ -126,7 +129,15 @@ def sandbox(settings: Settings, certificate: Path | None = None) -> Generator[Se
         yield settings.model_copy(update={"sendgrid_base_url": url, "twilio_base_url": url})
     finally:
         server.terminate()  # SIGTERM: it closes its files
+        if used is not None and ours.poll(START_SECONDS):
+            used.update(ours.recv())
         server.join(START_SECONDS)
+
+
+def usage() -> dict[str, float]:
+    """What this process used so far: `peak_memory_mb`, `cpu_s`."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    return {"peak_memory_mb": own.ru_maxrss / 1024, "cpu_s": own.ru_utime + own.ru_stime}
 
 
 def _serve(data_dir: Path, ready: Connection, certificate: Path | None) -> None:
@@ -140,6 +151,7 @@ def _serve(data_dir: Path, ready: Connection, certificate: Path | None) -> None:
     settings = Settings(_env_file=None, data_dir=data_dir)  # pyright: ignore[reportCallIssue]
     config = SandboxConfig.from_settings(settings, port=0, events_url="", accept_only=True, hash_bodies=False)
     serve(config, ready.send, tls)
+    ready.send(usage())
 
 
 @contextmanager

@@ -76,9 +76,9 @@ class Paced(Guard):
 
     def told(self, batch: Batch, results: Sequence[Result], now: datetime) -> None:
         wish = max((result.retry_after for result in results), default=0.0)
-        unsent = {result.message_no for result in results if result.outcome in RETRYABLE}
         day = self._counted.pop((batch.run_id, batch.batch_no), "")
-        units = sum(_units([message for message in batch.messages if message.message_no in unsent]))
+        unsent = {result.message_no for result in results if result.outcome in RETRYABLE} if day else ()
+        units = sum(_units([message for message in batch.messages if message.message_no in unsent])) if unsent else 0
         if not wish and not (day and units):
             return
         with writing(self.engine) as connection:

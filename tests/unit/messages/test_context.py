@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from campaign_pipeline.core.words import Channel
 from campaign_pipeline.messages.compiled import Problem, RenderingError, compile_template
-from campaign_pipeline.messages.context import Needs, context_columns, example_context, needs
+from campaign_pipeline.messages.context import Needs, contact_fields, context_columns, example_context, needs
 from campaign_pipeline.messages.definition import Template, source_problems, unknown_variables
 from campaign_pipeline.messages.environment import RECORDS, Record
 from campaign_pipeline.messages.preview import preview_with_example
@@ -189,3 +189,27 @@ def test_what_is_printed_as_a_whole_is_named() -> None:
     with pytest.raises(RenderingError) as raised:
         compiled.render({"contact": Record()})
     assert raised.value.problem.problem == "a whole contact is printed, not one of its fields"
+
+
+@pytest.mark.parametrize(
+    ("html", "fields"),
+    [
+        (
+            "{{ contact.first_name }}{% if contact['tier'] == 'gold' %}{{ contact.points | round }}{% endif %}",
+            {"first_name", "tier", "points"},
+        ),
+        ("{% for x in contact.liked %}{{ x.name }}{% endfor %}{{ segments.vip }}", {"liked"}),
+        ("<p>h</p>", set()),
+        ("{% set who = contact %}{{ who.secret }}", None),
+        ("{{ contact[contact.which] }}", None),
+        ("{% macro hello(somebody) %}{{ somebody.secret }}{% endmacro %}{{ hello(contact) }}", None),
+        ("{% for name in contact %}{{ name }}{% endfor %}", None),
+        ("{% with person = contact %}{{ person.secret }}{% endwith %}", None),
+        ("{{ contact | attr('secret') }}", None),
+    ],
+)
+def test_the_fields_that_templates_can_read(html: str, fields: set[str] | None) -> None:
+    assert contact_fields([email(html)]) == fields
+    german = {"subject": "{{ contact.last_name }}", "html": "h", "text": "t"}
+    everywhere = contact_fields([email("h"), email(html, locales={"de": german})])
+    assert everywhere == (None if fields is None else fields | {"last_name"})

@@ -24,6 +24,7 @@ from campaign_pipeline.messages.contact_tables import import_table
 from campaign_pipeline.messages.coupons import import_codes, pool_counts, reserve
 from campaign_pipeline.messages.skeletons import assemble
 from campaign_pipeline.messages.store import load_template
+from campaign_pipeline.operations import rendering
 from campaign_pipeline.operations.apply import apply_folder
 from campaign_pipeline.operations.content import add_medium, release_codes
 from campaign_pipeline.operations.installation import Installation
@@ -144,6 +145,17 @@ def test_each_contact_reads_its_own(place: Installation, tmp_path: Path) -> None
         used = sum(variant == "a" for variant, _ in found.values())
         assert pool_counts(connection).rows() == [("spring", None, PEOPLE - used), ("spring", run_id, used)]
     assert texts(place, run_id) == found
+
+
+def test_fields_that_no_template_reads_change_nothing(
+    place: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = started(place, tmp_path)
+    found = write_messages(place, run_id)[1]
+    everything: list[object] = []
+    monkeypatch.setattr(rendering, "contact_fields", everything.append)  # None: any field may be read
+    assert write_messages(place, run_id)[1].equals(found)
+    assert len(everything) == 1
 
 
 def test_the_preview_needs_no_code(place: Installation, tmp_path: Path) -> None:
