@@ -28,6 +28,9 @@ NOT_PROCESSED = frozenset(
 )
 """Outcomes after which the contact certainly did not get the message by that attempt."""
 
+NEVER_LOSE = "never_lose"
+"""As dispatch.ledger writes it, which is a later stage."""
+
 _UNITS = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("m", timedelta(minutes=1)))
 
 
@@ -131,7 +134,7 @@ def _is_one_of_ids(dialect: str) -> sa.ColumnElement[bool]:
 def _certainly_not_processed() -> sa.ColumnElement[bool]:
     """Of the row of `contacted`: the last attempt says so, of the message or of its batch, and no attempt objects.
 
-    A policy's not_sent after a claim knows nothing: it only lets a message in doubt be sent once more.
+    Proof that it was processed objects, and never_lose: that knows nothing, and lets a message in doubt go once more.
     """
     own, of_batch, objecting = outcomes.alias("own"), batch_outcomes.alias("of_batch"), outcomes.alias("objecting")
     at_attempt = sa.and_(
@@ -144,12 +147,10 @@ def _certainly_not_processed() -> sa.ColumnElement[bool]:
         of_batch.c.batch_no == contacted.c.batch_no,
         of_batch.c.attempt == contacted.c.attempt,
     )
-    by_policy = sa.and_(objecting.c.source == "policy", objecting.c.outcome == Outcome.NOT_SENT.value)
     objects = sa.and_(
         objecting.c.run_id == contacted.c.run_id,
         objecting.c.message_no == contacted.c.message_no,
-        objecting.c.attempt > 0,  # attempt 0 calls up a fallback
-        sa.or_(objecting.c.outcome.in_([Outcome.ACCEPTED.value, Outcome.UNKNOWN.value]), by_policy),
+        sa.or_(objecting.c.outcome == Outcome.ACCEPTED.value, objecting.c.code == NEVER_LOSE),
     )
     refused = sorted(outcome.value for outcome in NOT_PROCESSED)
     return sa.and_(

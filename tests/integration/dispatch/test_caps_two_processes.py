@@ -44,9 +44,9 @@ order = list(range(contacts))
 random.Random(7).shuffle(order)  # both runs meet the same contacts at the same time
 guard = UnderCaps([Cap(at_most=1, within="7d"), Cap(at_most=5, within="30d", channel="sms")], Channel.SMS, "marketing")
 sender = Sender(open_database(url), Takes(), name, lambda: datetime.now(UTC), None, [guard], lambda: None, Patience())
-print("ready", flush=True)
-sys.stdin.readline()
 for number in range(contacts // size):
+    print("ready", flush=True)
+    sys.stdin.readline()
     places = range(number * size, number * size + size)
     messages = tuple(Message(place, "", f"+1{order[place]}", (), f"c{order[place]}") for place in places)
     sender.send(Batch(run, name, "plain", number, 1, MessageSkeleton(()), messages, whole=True))
@@ -74,11 +74,12 @@ def test_nobody_gets_both(url: str) -> None:
 
     workers = [start("spring"), start("summer")]
     try:
-        for worker in workers:
-            assert _pipe(worker.stdout).readline() == "ready\n"
-        for worker in workers:
-            _pipe(worker.stdin).write("go\n")
-            _pipe(worker.stdin).flush()
+        for _ in range(CONTACTS // BATCH):  # in step, so that both are at the same contacts each time
+            for worker in workers:
+                assert _pipe(worker.stdout).readline() == "ready\n"
+            for worker in workers:
+                _pipe(worker.stdin).write("go\n")
+                _pipe(worker.stdin).flush()
         got = [json.loads(worker.communicate(timeout=120)[0]) for worker in workers]
     finally:
         for worker in workers:
@@ -86,8 +87,6 @@ def test_nobody_gets_both(url: str) -> None:
             worker.wait()
     assert [worker.returncode for worker in workers] == [0, 0]
     assert Counter(got[0] + got[1]) == Counter({f"c{number}": 1 for number in range(CONTACTS)})
-    assert got[0]
-    assert got[1]
     engine = open_database(url)
     with reading(engine) as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(contacted)).scalar_one() == CONTACTS

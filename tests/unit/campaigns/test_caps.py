@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from campaign_pipeline.campaigns.caps import applying, at_cap, capped, forget, says
+from campaign_pipeline.campaigns.caps import NEVER_LOSE, applying, at_cap, capped, forget, says
 from campaign_pipeline.campaigns.sending_policy import Cap
 from campaign_pipeline.core.database import open_database, writing
 from campaign_pipeline.core.tables import batch_outcomes, contacted, metadata, outcomes
 from campaign_pipeline.core.words import Channel
+from campaign_pipeline.dispatch import ledger
 
 NOW = datetime(2026, 3, 9, 9, tzinfo=UTC)
 RUN = "spring-sale--20260302t090000z"
@@ -96,7 +97,9 @@ OF_MESSAGE = [
     ([("policy", "suppressed", 1)], [], False),
     ([("send", "not_sent", 1), ("event", "accepted", 1)], [], True),  # proof beats opinion
     ([("send", "in_doubt", 1), ("operator", "not_sent", 1)], [], False),
-    ([("send", "in_doubt", 1), ("policy", "not_sent", 1)], [], True),  # never_lose: it may be sent once more
+    ([("send", "in_doubt", 1), ("policy", "not_sent", 1, NEVER_LOSE)], [], True),  # it may be sent once more
+    ([("send", "in_doubt", 1), ("policy", "unknown", 1), ("operator", "not_sent", 1)], [], False),
+    ([("policy", "not_sent", 1, "quiet_hours")], [], False),  # held back for now
     ([], [("send", "accepted", 1)], True),
     ([], [("send", "not_sent", 1)], False),
     ([("send", "in_doubt", 1)], [("send", "rejected", 1)], True),  # its own row counts
@@ -111,18 +114,31 @@ def test_only_what_was_certainly_not_processed_does_not_count(
     db: sa.Engine, own: list[Any], of_batch: list[Any], counts: bool
 ) -> None:
     contact(db, DAY)
-    names = "source", "outcome", "attempt"
+    names = "source", "outcome", "attempt", "code"
     given = {"run_id": RUN, "code": "", "provider_id": "", "recorded_at": NOW}
     with writing(db) as connection:
         for row in own:
             connection.execute(
-                sa.insert(outcomes).values(given | {"message_no": 0} | dict(zip(names, row, strict=True)))
+                sa.insert(outcomes).values(given | {"message_no": 0} | dict(zip(names, row, strict=False)))
             )
         for row in of_batch:
             connection.execute(
-                sa.insert(batch_outcomes).values(given | {"batch_no": 0} | dict(zip(names, row, strict=True)))
+                sa.insert(batch_outcomes).values(given | {"batch_no": 0} | dict(zip(names, row, strict=False)))
             )
     assert (at(db, [cap()]) != {}) is counts
+
+
+def test_what_the_ledger_writes_is_known_here() -> None:
+    assert NEVER_LOSE == ledger.NEVER_LOSE
+
+
+def test_who_was_held_back_and_then_refused_does_not_count(db: sa.Engine) -> None:
+    contact(db, DAY, attempt=2)
+    with writing(db) as connection:
+        for source, outcome, attempt in [("policy", "not_sent", 1), ("send", "rejected", 2)]:
+            row = {"run_id": RUN, "message_no": 0, "attempt": attempt, "source": source, "outcome": outcome}
+            connection.execute(sa.insert(outcomes).values(row | {"recorded_at": NOW}))
+    assert at(db, [cap()]) == {}
 
 
 def test_an_earlier_attempt_that_was_processed_after_all_counts(db: sa.Engine) -> None:

@@ -104,7 +104,9 @@ def test_no_marketing_templates_to_numbers_of_the_united_states(
 
 def test_a_run_has_the_guards_that_it_needs(installation: Installation) -> None:
     run_id = run_of(installation, Channel.WHATSAPP, APPROVED)
-    freeze_audience(installation, run_id)
+    _, audience = freeze_audience(installation, run_id)
+    rows = audience.select("contact_id", "address", channel=pl.lit("whatsapp"))
+    installation.lake.write(rows, "messages", run_id)
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
 
