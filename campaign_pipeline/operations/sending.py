@@ -194,7 +194,8 @@ def settle(installation: Installation, run_id: str) -> tuple[RunAccount, Settlem
     settled = account(installation.engine, installation.lake, run_id, installation.clock(), settling)
     if settled.pending and settled.state == RunState.COMPLETED:  # an answer came long after the run had ended
         with writing(installation.engine) as connection:
-            repeated_by_policy(installation, run_id)(connection)
+            if run_state(connection, run_id) == RunState.COMPLETED:  # one that goes on keeps its next wave
+                repeated_by_policy(installation, run_id)(connection)
     elif not settled.pending and not settled.in_flight and not settled.standby:
         _complete(installation, run)
     # What stands by is ended then, or called for by an event before.
