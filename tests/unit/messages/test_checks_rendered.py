@@ -149,6 +149,7 @@ def test_no_messages_no_findings(channel: Channel) -> None:
         Channel.EMAIL: email(),
         Channel.SMS: {"channel": "sms", "body": "b"},
         Channel.WHATSAPP: {"channel": "whatsapp", "content_sid": "HX" + "0" * 32},
+        Channel.WEBHOOK: {"channel": "webhook", "body": "Hi"},
     }[channel]
     template = Template.model_validate({"template": "t", **parts})
     nobody = pl.DataFrame(schema={"variant": pl.String, "locale": pl.String})
