@@ -32,6 +32,12 @@ Plan = Callable[[str, int, int], None]
 QUICK = Patience(tries=8, first=0.0, sleep=lambda _seconds: None)
 
 
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """The providers live at the time of the ledger: what they took at another time is no attempt of ours."""
+    return settings.model_copy(update={"clock_offset_seconds": (NOW - datetime.now(UTC)).total_seconds()})
+
+
 class Killed(BaseException):
     """As kill -9: nothing catches it."""
 
