@@ -19,6 +19,7 @@ from campaign_pipeline.core.tables import lookups
 from campaign_pipeline.core.words import Outcome
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
+from campaign_pipeline.dispatch.channels.base import Capabilities
 from campaign_pipeline.dispatch.ledger import UTC_TIME, Ledger, Source
 from campaign_pipeline.dispatch.states import SETTLING, is_repeated, states
 
@@ -62,6 +63,7 @@ class Rules:
     never_lose: bool = False  # then a message is sent once more; otherwise it stays unknown
     until: datetime | None = None  # after that nothing is sent any more, so that nothing is repeated either
     held: bool = False  # the campaign is paused: nothing is repeated until it is resumed
+    ended: bool = False  # it was cancelled: nothing is repeated any more
     asks: frozenset[str] = frozenset()  # channels whose provider can be asked
     channel: str = ""  # of messages whose file is older than campaigns with several channels
 
@@ -70,7 +72,12 @@ class Rules:
         return replace(self, asks=frozenset(channels))
 
     def repeats(self, now: datetime) -> bool:
-        return self.never_lose and (self.until is None or now <= self.until)
+        return self.never_lose and not self.ended and (self.until is None or now <= self.until)
+
+    def may_ask(self, capabilities: Capabilities, now: datetime) -> bool:
+        """Whether a channel is asked: not where a request is repeated to ask, while nothing may be sent."""
+        sends = not (self.held or self.ended) and (self.until is None or now <= self.until)
+        return capabilities.lookup and (sends or not capabilities.idempotent)
 
 
 def read_lookups(connection: sa.Connection, run_id: str) -> pl.DataFrame:

@@ -1,12 +1,13 @@
 """Asking what became of messages in doubt: at the provider, and in the events that it sends. Never by sending again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import polars as pl
 import sqlalchemy as sa
 
+from campaign_pipeline.contacts.suppression import comparable
 from campaign_pipeline.core.database import insert_new, reading, writing
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.tables import batch_outcomes, lookups, outcomes
@@ -36,31 +37,51 @@ class Settled:
 
 
 def settle_doubts(
-    engine: sa.Engine, lake: Lake, run_id: str, channel: Channel, now: datetime, rules: Rules | None = None
+    engine: sa.Engine,
+    lake: Lake,
+    run_id: str,
+    channel: Channel,
+    now: datetime,
+    rules: Rules | None = None,
+    unwanted: Callable[[], Collection[str]] = frozenset,
 ) -> Settled:
     """Ask the provider about the messages in doubt that are due: what it shows is accepted.
 
     That it shows nothing is kept, and proves nothing. Only doubts of the channel count, if the file says of which
-    they are.
+    they are. `unwanted` gives the addresses that must not be sent to: where a request is repeated to ask, it might be
+    the first that arrives.
     """
     rules = rules or Rules()
-    asks = frozenset({channel.name.value} if channel.capabilities.lookup else ())
+    asks = frozenset({channel.name.value} if rules.may_ask(channel.capabilities, now) else ())
     rules = replace(rules, asks=asks, channel=rules.channel or channel.name.value)
     doubts = read_doubts(engine, lake, run_id, now, rules).filter(pl.col("channel") == channel.name.value)
     due = doubts.filter(is_asked(rules, now))
+    if not due.height:
+        return Settled(doubts.height, 0)
     found = 0
     file = BatchFile(lake, run_id)
+    left_alone = unwanted() if channel.capabilities.idempotent else frozenset[str]()
     for start in range(0, due.height, ASKED_TOGETHER):
-        found += _ask(engine, file, channel, due.slice(start, ASKED_TOGETHER), now, rules)
+        together = _doubts(file, due.slice(start, ASKED_TOGETHER), rules)
+        found += _ask(engine, file, channel, together, left_alone, now)
     return Settled(doubts.height, found, due.height)
 
 
-def _ask(engine: sa.Engine, file: BatchFile, channel: Channel, due: pl.DataFrame, now: datetime, rules: Rules) -> int:
+def _ask(
+    engine: sa.Engine,
+    file: BatchFile,
+    channel: Channel,
+    doubts: Sequence[Doubt],
+    left_alone: Collection[str],
+    now: datetime,
+) -> int:
     """How many were found; the answers are kept together with what follows from them."""
-    doubts = _doubts(file, due, rules)
     with reading(engine) as connection:
         bound = _bound(connection, min(doubt.claimed_at for doubt in doubts))
-    answers = channel.lookup(doubts, bound)
+    asked = [doubt for doubt in doubts if not _is_among(channel, doubt.message.address, left_alone)]
+    others = (doubt for doubt in doubts if _is_among(channel, doubt.message.address, left_alone))
+    answers = channel.lookup(asked, bound) if asked else []
+    answers += [Lookup(doubt.message.message_no, doubt.batch.attempt, Finding.INCONCLUSIVE) for doubt in others]
     found = [
         OutcomeRow(file.run_id, one.message_no, one.attempt, Source.LOOKUP, Outcome.ACCEPTED, "", one.provider_id, now)
         for one in answers
@@ -70,6 +91,10 @@ def _ask(engine: sa.Engine, file: BatchFile, channel: Channel, due: pl.DataFrame
         insert_new(connection, lookups, [_kept(file.run_id, one, now) for one in answers])
         ledger.append(connection, found)
     return len(found)
+
+
+def _is_among(channel: Channel, address: str, addresses: Collection[str]) -> bool:
+    return bool(addresses) and (address in addresses or comparable(channel.name, address) in addresses)
 
 
 def settle_by_events(engine: sa.Engine, lake: Lake, run_id: str, proofs: pl.DataFrame, now: datetime) -> int:

@@ -1,8 +1,9 @@
 """Messages in doubt, over the runs of a campaign: asked about, decided, listed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import polars as pl
@@ -23,6 +24,9 @@ from campaign_pipeline.dispatch.decide import Decided, decide
 from campaign_pipeline.dispatch.doubts import Rules, doubts_of, next_look, read_doubts, read_lookups, resolved_in
 from campaign_pipeline.dispatch.ledger import Source
 from campaign_pipeline.operations.installation import Installation
+
+Unwanted = Callable[[Channel], Collection[str]]
+"""The addresses that must not be sent to on a channel, now."""
 
 AT_REST = frozenset({RunState.COMPLETED, RunState.CANCELLED, RunState.FAILED, RunState.PAUSED})
 """States of a run in which nothing but its doubts is taken up by itself."""
@@ -63,19 +67,19 @@ def rules_of(installation: Installation, run: Run) -> Rules:
     """What the campaign, its state and the settings say of the run's doubts; `asks` is left to who opens a channel."""
     with reading(installation.engine) as connection:
         state = campaign_state(connection, run.campaign.campaign)
-    ended = RunState.CANCELLED in (state, run.state)
     return Rules(
         settling=timedelta(seconds=installation.settings.settling_seconds),
         window=run.campaign.doubt_window,
-        never_lose=run.campaign.on_doubt == "never_lose" and not ended,
+        never_lose=run.campaign.on_doubt == "never_lose",
         until=run.deadline,
         held=RunState.PAUSED in (state, run.state),
+        ended=RunState.CANCELLED in (state, run.state),
         channel=run.campaign.channel.value,
     )
 
 
-def settle_doubts(installation: Installation, run: Run) -> Settlement:
-    """Ask about the doubts that are due, and decide those whose window is over."""
+def settle_doubts(installation: Installation, run: Run, unwanted: Unwanted = lambda _channel: ()) -> Settlement:
+    """Ask about the doubts that are due, and decide those whose window is over. `unwanted`: see reconcile."""
     engine, lake, now, rules = installation.engine, installation.lake, installation.clock(), rules_of(installation, run)
     with reading(engine) as connection:
         if not ledger.is_planned(connection, run.run_id):
@@ -85,8 +89,10 @@ def settle_doubts(installation: Installation, run: Run) -> Settlement:
     asks: set[str] = set()
     for name in sorted(doubts.get_column("channel").unique()):
         with open_channel(Channel(name), installation.settings) as channel:
-            settled = reconcile.settle_doubts(engine, lake, run.run_id, channel, now, rules)
-            asks |= {name} if channel.capabilities.lookup else set()
+            settled = reconcile.settle_doubts(
+                engine, lake, run.run_id, channel, now, rules, partial(unwanted, Channel(name))
+            )
+            asks |= {name} if rules.may_ask(channel.capabilities, now) else set()
         asked, found = asked + settled.asked, found + settled.found
     if not doubts.height:
         return Settlement()
@@ -117,7 +123,9 @@ def next_look_of(installation: Installation, run: Run) -> datetime | None:
     """When something is to be done about the run's doubts, or what is in flight becomes one."""
     engine, lake, now, rules = installation.engine, installation.lake, installation.clock(), rules_of(installation, run)
     doubts = read_doubts(engine, lake, run.run_id, now, rules)
-    asks = [name for name in doubts.get_column("channel").unique() if provider_now(installation, name).can_be_asked]
+    asks = [
+        name for name in doubts.get_column("channel").unique() if provider_now(installation, name, rules).can_be_asked
+    ]
     return next_look(engine, lake, run.run_id, now, rules.asking(asks))
 
 
@@ -170,7 +178,7 @@ def doubts_in(installation: Installation, run: Run) -> RunDoubts:
         held, asked = ledger.read_ledger(connection, run.run_id), read_lookups(connection, run.run_id)
     now, rules = installation.clock(), rules_of(installation, run)
     doubts = doubts_of(index, held, asked, now, rules, given_up=True)
-    providers = {name: provider_now(installation, name) for name in doubts.get_column("channel").unique().sort()}
+    providers = {name: provider_now(installation, name, rules) for name in doubts.get_column("channel").unique().sort()}
     rules = rules.asking(name for name, provider in providers.items() if provider.can_be_asked)
     doubts = doubts_of(index, held, asked, now, rules, given_up=True)
     return RunDoubts(run, providers, rules, doubts, resolved_in(held))
@@ -198,11 +206,11 @@ def planned_runs(installation: Installation, campaign: str, run_id: str | None =
         return [run for run in found if ledger.is_planned(connection, run.run_id)]
 
 
-def provider_now(installation: Installation, channel: str) -> Provider:
+def provider_now(installation: Installation, channel: str, rules: Rules) -> Provider:
     """Whom the channel sends through, and whether it can be asked about doubts now."""
     name, settings = Channel(channel), installation.settings
     try:
-        can_be_asked = open_channel(name, settings).capabilities.lookup
+        can_be_asked = rules.may_ask(open_channel(name, settings).capabilities, installation.clock())
     except Refused:  # live sending is off, and the provider is not the sandbox
         can_be_asked = False
     return Provider(provider_of(name, settings), can_be_asked)

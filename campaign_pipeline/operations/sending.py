@@ -187,7 +187,7 @@ def settle(installation: Installation, run_id: str) -> tuple[RunAccount, Settlem
     """As settle_run, and what was done about doubts."""
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
-    settlement = settle_doubts(installation, run)
+    settlement = settle_doubts(installation, run, lambda channel: _NotToBeSentTo(installation, run, channel)())
     until = run.as_of + run.campaign.fallback_within
     fallbacks.advance(installation.engine, installation.lake, run_id, now=installation.clock(), until=until)
     settling = timedelta(seconds=installation.settings.settling_seconds)

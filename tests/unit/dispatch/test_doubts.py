@@ -18,6 +18,7 @@ from campaign_pipeline.core.words import Channel, Outcome
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.account import RunAccount, account
 from campaign_pipeline.dispatch.batches import BatchFile
+from campaign_pipeline.dispatch.channels.base import Capabilities
 from campaign_pipeline.dispatch.covers import as_text, numbers_of
 from campaign_pipeline.dispatch.decide import Decided, decide, resolve
 from campaign_pipeline.dispatch.doubts import Rules, next_look, read_doubts, read_lookups, resolved_in
@@ -150,6 +151,38 @@ def test_what_cannot_be_asked_about_waits_for_its_window(run: Run) -> None:
     assert decide(run.engine, run.lake, RUN, START + HOUR - MINUTE, silent) == Decided()
     assert decide(run.engine, run.lake, RUN, START + HOUR, silent) == Decided(given_up=1)
     assert run.next_look(silent) is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "asked"),
+    [
+        (Rules(), 2),
+        (Rules(held=True), 0),
+        (Rules(ended=True), 0),
+        (Rules(until=START - MINUTE), 0),
+        (Rules(until=START), 2),
+    ],
+)
+def test_where_asking_repeats_the_request_it_is_not_done_while_nothing_may_be_sent(
+    run: Run, rules: Rules, asked: int
+) -> None:
+    run.answers(Kind.ACCEPTED, Kind.NO_ANSWER, Kind.NO_ANSWER)
+    run.channel.capabilities = Capabilities(max_batch=1000, lookup=True, idempotent=True)
+    run.send()
+    assert run.settle(rules).asked == asked
+    run.channel.capabilities = Capabilities(max_batch=1000, lookup=True)
+    assert run.settle(rules) == Settled(2 - asked, 2 - asked, 2 - asked)  # a question that sends nothing is asked
+
+
+def test_where_asking_repeats_the_request_who_must_not_be_written_to_is_left_alone(run: Run) -> None:
+    run.answers(Kind.ACCEPTED, Kind.NO_ANSWER, Kind.NO_ANSWER)
+    run.channel.capabilities = Capabilities(max_batch=1000, lookup=True, idempotent=True)
+    run.send()
+    unwanted = {"user1@example.com"}
+    settled = settle_doubts(run.engine, run.lake, RUN, run.channel, run.now, KEEP, lambda: unwanted)
+    assert settled == Settled(doubts=2, found=1, asked=2)
+    assert run.doubts(KEEP, "message_no", "asked", "finding") == [(1, 1, "inconclusive")]
+    assert run.states()[2] == (1, "accepted", "")
 
 
 def test_never_duplicate_leaves_it_unknown_and_a_late_event_still_settles_it(run: Run) -> None:
