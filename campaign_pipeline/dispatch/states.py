@@ -48,6 +48,7 @@ STATES: dict[str, Any] = {
     "recorded_at": UTC_TIME,
 }
 
+_TRIED = ("message_no", "batch_no", "attempt", "named")
 _SAID = ("source", "outcome", "code", "provider_id", "recorded_at")
 
 
@@ -138,23 +139,25 @@ def attempts(messages: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     Columns message_no, batch_no, attempt, named (whether the claim names the message), and source, outcome, code,
     provider_id, recorded_at: what counts of the attempt; null where nothing is known.
     """
+    tries = _claimed(messages, ledger)
+    if not ledger.batch_outcomes.height:
+        return tries.join(deciding(ledger.outcomes), on=["message_no", "attempt"], how="left").select(*_TRIED, *_SAID)
     whole = deciding(ledger.batch_outcomes, "batch_no")
-    tries = _claimed(messages, ledger).join(whole, on=["batch_no", "attempt"], how="left")
+    tries = tries.join(whole, on=["batch_no", "attempt"], how="left").select(*_TRIED, *_SAID)
     if not ledger.outcomes.height:
         return tries
-    own = deciding(ledger.outcomes, "message_no").rename({name: f"own_{name}" for name in _SAID})
-    speaks = ledger.outcomes.select("message_no", "attempt", "source", speaks=pl.lit(True))
-    mine = pl.col("own_source").is_not_null() & (
-        pl.col("speaks").fill_null(False)  # what the batch's row says, this message's own of the same source says
-        | (strength("own_source", "own_outcome", "own_code") >= strength().fill_null(-1))
+    # Its batch's answer is not that of a message which was answered otherwise, whatever is thought of it since.
+    answered = ledger.outcomes.filter(pl.col("source") == Source.SEND.value)
+    own = (
+        deciding(ledger.outcomes)
+        .join(answered.select("message_no", "attempt", answered=True), on=["message_no", "attempt"], how="left")
+        .with_columns(own_strength=strength())
+        .rename({name: f"own_{name}" for name in _SAID})
     )
-    return (
-        tries.join(own, on=["message_no", "attempt"], how="left")
-        .join(speaks, on=["message_no", "attempt", "source"], how="left")
-        .select(
-            *("message_no", "batch_no", "attempt", "named"),
-            *(pl.when(mine).then(f"own_{name}").otherwise(name).alias(name) for name in _SAID),
-        )
+    otherwise = pl.col("answered") & (pl.col("source") == Source.SEND.value)
+    mine = otherwise | (pl.col("own_strength") >= strength().fill_null(-1))
+    return tries.join(own, on=["message_no", "attempt"], how="left").select(
+        *_TRIED, *(pl.when(mine).then(f"own_{name}").otherwise(name).alias(name) for name in _SAID)
     )
 
 

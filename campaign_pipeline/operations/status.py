@@ -47,7 +47,8 @@ def runs_overview(
     """Each run of the campaign, newest first: run, state, reason; once it is planned, its account and its throughput.
 
     `only`: these runs. The reason of a run that waits is what holds its sender back. Throughput: the fields of
-    rate.Throughput; `errors` is a list of dicts, with the fields of error_classes.ErrorClass.
+    rate.Throughput; `errors` is a list of dicts, with the fields of error_classes.ErrorClass. With sent_again and
+    arrived_twice (RunAccount), if messages in doubt were sent once more.
     """
     with reading(installation.engine) as connection:
         if campaign not in load_campaigns(connection):
@@ -65,6 +66,8 @@ def runs_overview(
             held = held_back(installation, run.campaign) if waits else None
             if held:
                 row["reason"] = held.why
+            if found.sent_again:
+                row |= {"sent_again": found.sent_again, "arrived_twice": found.arrived_twice}
             row |= found.counts() | (found.throughput.as_row() if found.throughput else {})
             if held:
                 row["estimated_end"] = None  # whatever the last minute's rate was

@@ -21,6 +21,7 @@ from campaign_pipeline.operations.doubts import list_doubts, runs_to_look_at
 from campaign_pipeline.operations.doubts_shown import by_age, rows_of, summary_of
 from campaign_pipeline.operations.resolving import resolve_doubts
 from campaign_pipeline.operations.sending import settle_run
+from campaign_pipeline.operations.status import runs_overview
 from tests.doubtful import Doubtful, Provider
 
 S = RunState
@@ -107,6 +108,8 @@ def test_a_completed_run_goes_on_when_a_message_is_to_be_sent_once_more(
     then.send()
     settled = settle_run(then.installation, then.run_id)
     assert (settled.state, settled.sent_again, settled.arrived_twice) == (S.COMPLETED, 1, 0)
+    (row,) = runs_overview(then.installation, "spring-sale")
+    assert (row["sent_again"], row["arrived_twice"], row["accepted"]) == (1, 0, 4)
     assert then.states() == (S.COMPLETED, S.COMPLETED)
     assert then.messages() == {"accepted": 4}
 
