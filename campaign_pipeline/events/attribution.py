@@ -17,6 +17,8 @@ from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.tables import batch_outcomes, campaign_versions, claims, outcomes, runs
 from campaign_pipeline.core.words import Channel, Outcome
+from campaign_pipeline.dispatch.covers import numbers_of
+from campaign_pipeline.dispatch.ledger import NEVER_LOSE
 from campaign_pipeline.events.event import Event
 
 MessageKey = tuple[str, str]
@@ -98,21 +100,25 @@ def _sent_to(
         claimed = _claims(connection, run_id, {batch_no for _, _, batch_no, _ in rows})
         refused = _refusals(connection, run_id, {message_no: batch_no for _, message_no, batch_no, _ in rows})
         for address, message_no, batch_no, message_id in rows:
-            for attempt, at in claimed.get(batch_no, []):
-                if (message_no, attempt) not in refused:
+            for attempt, at, covers in claimed.get(batch_no, []):
+                if (covers is None or message_no in covers) and (message_no, attempt) not in refused:
                     sent[address].append((at, (run_id, message_id)))
     return sent
 
 
 def _claims(
     connection: sa.Connection, run_id: str, batch_nos: Collection[int]
-) -> dict[int, list[tuple[int, datetime]]]:
-    """By batch: (attempt, claimed_at). The claim's time counts, because a reply can be faster than the outcome."""
-    found: defaultdict[int, list[tuple[int, datetime]]] = defaultdict(list)
+) -> dict[int, list[tuple[int, datetime, frozenset[int] | None]]]:
+    """By batch: (attempt, claimed_at, whom it covers; None: all).
+
+    The claim's time counts, because a reply can be faster than the outcome.
+    """
+    found: defaultdict[int, list[tuple[int, datetime, frozenset[int] | None]]] = defaultdict(list)
     for some in _pieces(batch_nos):
         query = sa.select(claims).where(claims.c.run_id == run_id, claims.c.batch_no.in_(some))
         for row in connection.execute(query):
-            found[row.batch_no].append((row.attempt, row.claimed_at))
+            covers = frozenset(numbers_of(row.covers)) if row.covers is not None else None
+            found[row.batch_no].append((row.attempt, row.claimed_at, covers))
     return found
 
 
@@ -121,7 +127,7 @@ def _refusals(connection: sa.Connection, run_id: str, batch_of: Mapping[int, int
     said: defaultdict[tuple[int, int], set[str]] = defaultdict(set)
     for some in _pieces(batch_of):
         query = sa.select(outcomes).where(outcomes.c.run_id == run_id, outcomes.c.message_no.in_(some))
-        for row in connection.execute(query):
+        for row in connection.execute(query.where(outcomes.c.code != NEVER_LOSE)):  # that one knows nothing
             said[row.message_no, row.attempt].add(row.outcome)
     whole: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
     for some in _pieces(set(batch_of.values())):

@@ -30,7 +30,7 @@ from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.ids import message_id, trial_run_id
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.settings import Settings
-from campaign_pipeline.core.tables import campaign_versions, consents, inbox_cursors, outcomes, suppressions
+from campaign_pipeline.core.tables import campaign_versions, claims, consents, inbox_cursors, outcomes, suppressions
 from campaign_pipeline.core.words import Channel, ConsentState
 from campaign_pipeline.events import ingest
 from campaign_pipeline.events.ingest import pending_bytes, receive
@@ -228,6 +228,26 @@ def test_a_reply_is_of_the_newest_message_to_that_address(
         "SM2": (chat, message_id(chat, ANN, "whatsapp")),
         "SM3": ("", ""),
     }
+
+
+def test_a_reply_is_of_an_attempt_that_was_for_its_sender_and_may_have_arrived(
+    engine: sa.Engine, lake: Lake, settings: Settings, receive_requests: Any
+) -> None:
+    """An attempt that was given up by never_lose may have arrived; one that was for others only has not."""
+    run, at = "lost--20260303t100000z", datetime(2026, 3, 3, 10, tzinfo=UTC)
+    with writing(engine) as connection:
+        add_run(connection, lake, run, "lost", "sms", (ANN_PHONE, BOB_PHONE), at, outcome="rejected")
+        of_ann = (outcomes.c.run_id == run, outcomes.c.message_no == 0)
+        given_up = {"source": "policy", "outcome": "not_sent", "code": "never_lose"}
+        connection.execute(sa.update(outcomes).where(*of_ann).values(given_up))
+        claim = {"run_id": run, "batch_no": 0, "attempt": 2, "worker": "w", "claimed_at": at, "covers": "0"}
+        connection.execute(sa.insert(claims).values(claim))
+        left_out = {"run_id": run, "message_no": 0, "attempt": 2, "source": "policy", "outcome": "suppressed"}
+        connection.execute(sa.insert(outcomes).values(left_out | {"recorded_at": at}))
+    receive_requests(twilio_inbound("Hi", ANN_PHONE, "SM1"), twilio_inbound("Hi", BOB_PHONE, "SM2"))
+    receive(engine, lake, settings)
+    found = {row["provider_id"]: row["run_id"] for row in lake_events(lake).to_dicts()}
+    assert found == {"SM1": run, "SM2": SMS_RUN}
 
 
 def test_stop_suppresses_the_number_and_start_lifts_just_that(

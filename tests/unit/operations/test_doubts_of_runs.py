@@ -271,3 +271,29 @@ def test_a_repeat_waits_in_the_list_until_its_campaign_is_resumed(begin: Callabl
     look(then)
     (listed,) = list_doubts(then.installation, "spring-sale")
     assert rows_of(listed, then.installation.clock())[0]["then"] == "sent once more when the campaign is resumed"
+
+
+@pytest.mark.usefixtures("postgres_engine")
+def test_it_is_the_same_on_postgresql(settings: Settings, provider: Provider, postgres_url: str) -> None:
+    provider.answers = {1: Kind.DELIVERY_UNKNOWN, 2: Kind.DELIVERY_UNKNOWN, 3: Kind.THROTTLED}
+    now = Doubtful.begin(settings.model_copy(update={"database_url": postgres_url}), provider, **NEVER_LOSE)
+    now.send()
+    provider.answers = {}
+    now.send()  # 3, in a claim that names it
+    settle_run(now.installation, now.run_id)
+    assert (now.messages(), now.states()[1]) == ({"accepted": 2, "in_doubt": 2}, S.COMPLETED)
+    word = {"actor": "ann", "reason": "the console shows nothing"}
+    assert resolve_doubts(now.installation, "spring-sale", [now.message(1)], Outcome.NOT_SENT, **word)
+    now.send()
+    assert settle_run(now.installation, now.run_id).state == S.COMPLETED
+    then = now.later(minutes=61)
+    look(then)
+    assert then.states()[1] == S.RUNNING
+    then.send()
+    settled = settle_run(then.installation, then.run_id)
+    assert (settled.messages, settled.state, settled.sent_again) == ({"accepted": 4}, S.COMPLETED, 2)
+    assert sorted(provider.taken) == [(0, 1), (1, 2), (2, 3), (3, 2)]
+    (listed,) = list_doubts(then.installation, "spring-sale")
+    assert sorted(listed.resolved.rows()) == [("resolved by a person", 1), ("sent once more", 1)]
+    for installation in (now.installation, then.installation):
+        installation.engine.dispose()
