@@ -89,6 +89,9 @@ UNFINISHED = [
 TAKE_UP_SECONDS = 300
 """How often a campaign's run that is not finished is taken up again."""
 
+LOOK_AGAIN_SECONDS = 3600
+"""How often a look at doubts is tried again that failed."""
+
 DAYS_TAG, RUNS_TAG = "campaigns/days", "campaigns/runs"
 FOLLOWED_TAG = "campaigns/followed"
 """On a Dagster run whose starter sees to the follow-ups itself: the sensors leave them to it."""
@@ -180,7 +183,7 @@ def settle_doubts(_context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
     if not due:
         return dg.SkipReason("No doubt is due.")
     # Once for each look, and again after a while if that came to nothing.
-    again = int(installation.clock().timestamp() // TAKE_UP_SECONDS)
+    again = int(installation.clock().timestamp() // LOOK_AGAIN_SECONDS)
     return dg.SensorResult(
         run_requests=[
             dg.RunRequest(run_key=f"{run}:doubts:{since:%Y%m%d%H%M%S}:{again}", partition_key=run)

@@ -1,5 +1,6 @@
 """What dispatch promises of a run, as checks that recompute it from plan, batch file and ledger."""
 
+from datetime import timedelta
 from typing import NamedTuple
 
 from campaign_pipeline.campaigns.gates import Gate
@@ -21,8 +22,9 @@ class Promise(NamedTuple):
 
 def every_message_accounted_for(installation: Installation, run_id: str) -> Promise:
     """planned = accepted + rejected + ... + unknown + in doubt + in flight + pending: every message in one place."""
+    settling = timedelta(seconds=installation.settings.settling_seconds)
     try:
-        found = account(installation.engine, installation.lake, run_id, installation.clock())
+        found = account(installation.engine, installation.lake, run_id, installation.clock(), settling)
     except Inconsistent as error:
         return Promise(Gate(ACCOUNTED, False, False, 1, error.message), {})
     sums = " + ".join(f"{count} {state}" for state, count in found.messages.items()) or "0"

@@ -8,7 +8,7 @@ and files, for which the rows of the database are still needed; then these rows;
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -123,7 +123,8 @@ def _message_states(installation: Installation, person: Person, now: datetime) -
             continue
         with reading(installation.engine) as connection:
             held = ledger.read_ledger(connection, run_id)
-        where = in_flight(states(BatchFile(installation.lake, run_id).index(), held), held.claims, now)
+        settling = timedelta(seconds=installation.settings.settling_seconds)
+        where = in_flight(states(BatchFile(installation.lake, run_id).index(), held), held.claims, now, settling)
         for row in where.filter(pl.col("message_no").is_in(sorted(numbers))).iter_rows(named=True):
             yield run_id, row
 
