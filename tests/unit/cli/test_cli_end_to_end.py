@@ -111,7 +111,7 @@ def test_a_segment_is_counted_line_by_line(begun: Campaigns) -> None:
         "total": 3,
         "lines": seen["lines"],
         "sample": [contact_id("1")],
-        "reachable": {"email": 0, "sms": 0, "whatsapp": 0, "any": 0},
+        "reachable": {"email": 0, "sms": 0, "whatsapp": 0, "webhook": 0, "any": 0},
     }
     assert [(line["matches"], line["remains"]) for line in seen["lines"]] == [(1, 1), (1, 1), (2, 1)]
     shown = begun("segments", "preview", "buyers", *AS_OF)
