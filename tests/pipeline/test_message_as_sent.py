@@ -32,6 +32,7 @@ def small_town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     shutil.copytree(SAMPLE_DEFINITIONS_DIR, definitions)
     file = definitions / "campaigns" / "spring-sale.yaml"
     file.write_text(file.read_text() + "utm: {source: news & more}\ntrack_clicks: own\n")
+    (definitions / "sending.yaml").write_text("quiet_hours: {channels: []}\n")  # everybody is sent to at once
     with rehearsal(folder) as town:
         take_in_people(town.installation, folder / "people", PEOPLE)
         with writing(town.installation.engine) as connection:
