@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from campaign_pipeline.campaigns.store import request_run
+from campaign_pipeline.campaigns.store import load_run, request_run
 from campaign_pipeline.contacts.consent import record_consent
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
@@ -17,12 +17,15 @@ from campaign_pipeline.core.tables import contacts
 from campaign_pipeline.core.words import Channel, ConsentState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
-from campaign_pipeline.operations import rendering, runs
+from campaign_pipeline.operations import rendering, runs, segments
 from campaign_pipeline.operations.apply import apply_folder
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.rendering import write_messages
 from campaign_pipeline.operations.runs import freeze_audience, plan_dispatch
+from campaign_pipeline.operations.segments import pick_members
 from campaign_pipeline.operations.snapshot import take_snapshot
+from campaign_pipeline.segments import evaluate
+from campaign_pipeline.segments.session import WrittenMeanwhile
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 PEOPLE = ("ann", "bob", "cem", "dov", "eve", "fay")
@@ -31,6 +34,7 @@ PEOPLE = ("ann", "bob", "cem", "dov", "eve", "fay")
 @pytest.fixture
 def run_id(installation: Installation, folder: Path) -> str:
     """A run for PEOPLE, all of whom consented."""
+    (folder / "segments/buyers.yaml").write_text("segment: buyers\nwhere: {reachable: email}\n")
     apply_folder(installation, folder)
     with writing(installation.engine) as connection:
         for name in PEOPLE:
@@ -123,3 +127,47 @@ def test_messages_that_are_written_anew_while_they_are_looked_at_are_not_planned
     plan_dispatch(installation, run_id)
     with reading(installation.engine) as connection:
         ledger.require_plan(connection, run_id, BatchFile(installation.lake, run_id).content_hash())
+
+
+def test_a_snapshot_that_another_run_takes_meanwhile_does_not_fail_this_one(
+    installation: Installation, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reading(installation.engine) as connection:
+        run = load_run(connection, run_id)
+    asked: list[int] = []
+
+    def members_while_another_run_starts(*arguments: Any) -> pl.DataFrame:
+        asked.append(1)
+        if len(asked) < 3:
+            withdraw(installation, PEOPLE[len(asked)])  # there is something new
+            take_snapshot(installation)
+        return evaluate.members(*arguments)
+
+    monkeypatch.setattr(segments, "members", members_while_another_run_starts)
+    found, shown = pick_members(installation, run)
+    assert (sorted(found["contact_id"]), len(asked)) == (["ann", "dov", "eve", "fay"], 3)
+    assert shown is not None
+    assert installation.lake.read("segment_members", run_id).equals(found)
+
+
+def test_a_snapshot_that_is_always_newer_ends_the_patience(
+    installation: Installation, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reading(installation.engine) as connection:
+        run = load_run(connection, run_id)
+
+    def never(*_arguments: Any) -> pl.DataFrame:
+        raise WrittenMeanwhile("contacts or events were written while they were read", "Ask again.")
+
+    monkeypatch.setattr(segments, "members", never)
+    with pytest.raises(Refused, match="written while they were read"):
+        pick_members(installation, run)
+    assert installation.lake.read("segment_members", run_id).height == len(PEOPLE)
+
+
+def test_members_of_a_planned_run_are_final(installation: Installation, run_id: str) -> None:
+    freeze_audience(installation, run_id)
+    write_messages(installation, run_id)
+    run = plan_dispatch(installation, run_id)
+    found, shown = pick_members(installation, run)
+    assert (sorted(found["contact_id"]), shown) == (sorted(PEOPLE), None)
