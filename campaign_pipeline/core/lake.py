@@ -4,6 +4,8 @@ A partition is there whole or not at all: it is written under a temporary name, 
 """
 
 import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +13,9 @@ from uuid import uuid4
 import polars as pl
 
 from campaign_pipeline.core.errors import NotFound
+
+Put = Callable[[], Path]
+"""Puts a partition that was written beside its place into it, at once; the path."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +33,31 @@ class Lake:
         self, frame: pl.DataFrame, asset: str, partition: str = "all", *, metadata: dict[str, str] | None = None
     ) -> Path:
         """Put `frame` in the partition's place; `metadata` goes with it in the same file (pl.read_parquet_metadata)."""
+        with self.staged(frame, asset, partition, metadata=metadata) as put:
+            return put()
+
+    @contextmanager
+    def staged(
+        self, frame: pl.DataFrame, asset: str, partition: str = "all", *, metadata: dict[str, str] | None = None
+    ) -> Generator[Put]:
+        """Write `frame` beside the partition; what the block is given puts it in its place. Not called, it is gone."""
         path = self.path(asset, partition)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+
+        def put() -> Path:
+            temporary.rename(path)
+            _sync_folder(path.parent)
+            return path
+
         try:
             with temporary.open("wb") as file:
                 frame.write_parquet(file, compression="zstd", metadata=metadata)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.rename(path)
-            _sync_folder(path.parent)
+            yield put
         finally:
             temporary.unlink(missing_ok=True)
-        return path
 
     def read(self, asset: str, partition: str = "all") -> pl.DataFrame:
         return self.scan(asset, partition).collect()

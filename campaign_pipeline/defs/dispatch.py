@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from campaign_pipeline.core.errors import Unavailable
 from campaign_pipeline.core.progress import overhearing
 from campaign_pipeline.core.words import Channel
 from campaign_pipeline.defs.doubts import doubts_metadata
@@ -38,13 +39,20 @@ def plan(context: dg.OpExecutionContext) -> Generator[dg.DynamicOutput[str]]:
             yield dg.DynamicOutput(run.run_id, mapping_key=f"worker_{number}", output_name=channel.value)
 
 
+DATABASE_SECONDS = 10.0
+"""How long a worker waits for a database that is away, before it begins anew."""
+
+
 def _sender(channel: Channel) -> dg.OpDefinition:
     @dg.op(name=f"send_{channel.value}", pool=f"send_{channel.value}", required_resource_keys={"installation"})
     def send(context: dg.OpExecutionContext, run_id: str) -> str:
         name = f"{context.run_id}:{context.get_mapping_key() or context.op.name}:{context.retry_number}"
         installation = _installation(context)
-        with overhearing(SendingLog(context.log.info, run_id, installation.clock)):
-            sent = send_channel(installation, run_id, channel, worker_name=name)
+        try:
+            with overhearing(SendingLog(context.log.info, run_id, installation.clock)):
+                sent = send_channel(installation, run_id, channel, worker_name=name)
+        except Unavailable as error:  # a database that is restarted is back soon, and the ledger knows what is left
+            raise dg.RetryRequested(max_retries=5, seconds_to_wait=DATABASE_SECONDS) from error
         context.log.info(f"{run_id}: {sent}")
         return run_id
 

@@ -7,10 +7,7 @@ from campaign_pipeline.core.database import reading
 from campaign_pipeline.defs.partitions import campaign_runs
 from campaign_pipeline.defs.presentation import Materialised, table
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.segments import campaign_variants, line_by_line
-from campaign_pipeline.segments.evaluate import members, preview
-from campaign_pipeline.segments.session import open_session
-from campaign_pipeline.segments.store import load_segments
+from campaign_pipeline.operations.segments import line_by_line, pick_members
 
 
 @dg.asset(
@@ -21,20 +18,15 @@ from campaign_pipeline.segments.store import load_segments
     owners=["team:data"],
 )
 def segment_members(context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]) -> Materialised:
-    """The contacts that the run's segment picks, and what each line of the segment keeps."""
+    """The contacts that the run's segment picks, and what each line of it keeps. Final once messages are planned."""
     with reading(installation.engine) as connection:
         run = load_run(connection, context.partition_key)
-        library, campaigns = load_segments(connection), campaign_variants(connection)
-    segment = library[run.campaign.segment]
-    with open_session(installation.lake, campaigns=campaigns) as session:
-        found = members(session, segment, library, run.as_of)
-        shown = preview(session, segment, library, run.as_of)
-    installation.lake.write(found, "segment_members", run.run_id)
+    found, shown = pick_members(installation, run)
     return Materialised(
         metadata={
             "dagster/row_count": found.height,
-            "segment": segment.segment,
+            "segment": run.campaign.segment,
             "as_of": run.as_of.isoformat(),
-            "line_by_line": table(line_by_line(shown)),
+            **({"line_by_line": table(line_by_line(shown))} if shown else {}),
         }
     )

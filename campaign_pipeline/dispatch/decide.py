@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from campaign_pipeline.core.database import writing
 from campaign_pipeline.core.errors import NotFound, Refused
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.core.tables import runs, state_changes
+from campaign_pipeline.core.tables import state_changes
 from campaign_pipeline.core.words import Outcome
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
@@ -64,7 +64,7 @@ def decide(
         return Decided()
     index = BatchFile(lake, run_id).index()
     with writing(engine) as connection:
-        _one_after_the_other(connection, run_id)
+        ledger.hold_run(connection, run_id)
         held, asked = ledger.read_ledger(connection, run_id), read_lookups(connection, run_id)
         due = _due(doubts_of(index, held, asked, now, rules), now, rules)
         again = due.filter(~pl.col("repeat") & rules.repeats(now))
@@ -112,7 +112,7 @@ def resolve(
     if missing := sorted(set(message_ids) - set(messages.get_column("message_id"))):
         raise NotFound(f"message {missing[0]} is not in {run_id}", "See its doubts with: campaigns doubts CAMPAIGN")
     with writing(engine) as connection:
-        _one_after_the_other(connection, run_id)
+        ledger.hold_run(connection, run_id)
         held = ledger.read_ledger_of(connection, run_id, messages["batch_no"].unique(), messages["message_no"])
         tries = attempts(messages, held)
         where = in_flight(states(messages, held), held.claims, now, settling).join(
@@ -163,8 +163,3 @@ def _row(
     run_id: str, message_no: int, attempt: int, source: Source, outcome: Outcome, code: str, now: datetime
 ) -> OutcomeRow:
     return OutcomeRow(run_id, message_no, attempt, source, outcome, code, "", now)
-
-
-def _one_after_the_other(connection: sa.Connection, run_id: str) -> None:
-    """Wait for whoever decides about doubts of the run now, until the transaction ends."""
-    connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == run_id).with_for_update())

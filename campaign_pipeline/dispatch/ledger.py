@@ -17,7 +17,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from campaign_pipeline.core.database import writing
 from campaign_pipeline.core.errors import Inconsistent
-from campaign_pipeline.core.tables import batch_outcomes, claims, outcomes, plans
+from campaign_pipeline.core.lake import Put
+from campaign_pipeline.core.tables import batch_outcomes, claims, outcomes, plans, runs
 from campaign_pipeline.core.words import Outcome
 from campaign_pipeline.dispatch.covers import as_text, numbers_of
 
@@ -113,6 +114,22 @@ def require_plan(connection: sa.Connection, run_id: str, content_hash: str) -> N
 def is_planned(connection: sa.Connection, run_id: str) -> bool:
     """Whether the run's messages are planned: from then on they are final."""
     return connection.execute(sa.select(plans.c.run_id).where(plans.c.run_id == run_id)).first() is not None
+
+
+def hold_run(connection: sa.Connection, run_id: str) -> None:
+    """Wait for whoever plans the run, writes what it is planned from, or decides its doubts, until this ends."""
+    connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == run_id).with_for_update())
+
+
+def put_unless_planned(engine: sa.Engine, run_id: str, *puts: Put) -> bool:
+    """Put partitions from which the run is planned in their place; False, and nothing done, once it is planned."""
+    with writing(engine) as connection:
+        hold_run(connection, run_id)
+        if is_planned(connection, run_id):
+            return False
+        for put in puts:
+            put()
+    return True
 
 
 def claim(

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from campaign_pipeline.contacts.suppression import Suppression, suppress
 from campaign_pipeline.core.clock import Clock
 from campaign_pipeline.core.database import reading, writing
-from campaign_pipeline.core.errors import Halted
+from campaign_pipeline.core.errors import Halted, Unavailable
 from campaign_pipeline.core.words import RETRYABLE, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.breakers import of_channel
@@ -48,6 +48,9 @@ LONGEST_NAP = 1.0
 
 SHORT_WAIT = 2.0
 """Seconds that a batch may keep others waiting that could go; if it takes longer, they go first."""
+
+WITHOUT_DATABASE = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+"""Seconds between tries to write down what a provider answered, while the database is away."""
 
 _MESSAGES = {"message_no": pl.Int32, "batch_no": pl.Int32}
 
@@ -228,10 +231,7 @@ class Sender:
             for r in (results if not for_all else _others(results, common, alike))
         ]
         suppressions = self._suppressions(batch, results, now) if any(kind in SUPPRESSES for kind, *_ in fared) else ()
-        with writing(self.engine) as connection:
-            ledger.append(connection, rows, for_all, fresh=True)
-            if suppressions:
-                suppress(connection, suppressions)
+        self._write_down(rows, for_all, suppressions)
         for (kind, *_), count in fared.items():
             if VERDICTS[kind].outcome not in RETRYABLE:
                 self._count({VERDICTS[kind].outcome: count})
@@ -244,6 +244,22 @@ class Sender:
                 HINTS[halting.action].format(breaker=of_channel(self.channel.name)),
             )
             raise self.halted
+
+    def _write_down(
+        self, rows: Sequence[OutcomeRow], for_all: Sequence[BatchOutcome], suppressions: Sequence[Suppression]
+    ) -> None:
+        """What is known here and nowhere else is not given up because the database is away for a moment."""
+        for number, pause in enumerate((*WITHOUT_DATABASE, None)):
+            try:
+                with writing(self.engine) as connection:
+                    ledger.append(connection, rows, for_all, fresh=number == 0)
+                    if suppressions:
+                        suppress(connection, suppressions)
+                return
+            except Unavailable:  # it may have been committed for all that: the same again is passed over
+                if pause is None:
+                    raise
+                self.patience.sleep(pause)
 
     def _suppressions(self, batch: Batch, results: Sequence[Result], now: datetime) -> Sequence[Suppression]:
         messages = {message.message_no: message for message in batch.messages}

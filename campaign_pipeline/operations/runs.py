@@ -1,5 +1,6 @@
 """One run of a campaign through its stages: what each asset does, as plain functions of the installation."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +21,9 @@ from campaign_pipeline.contacts.snapshot import read_snapshot
 from campaign_pipeline.contacts.snapshot_marker import read_marker
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
+from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.tables import runs, state_changes
-from campaign_pipeline.core.words import Channel, RunState
+from campaign_pipeline.core.words import AudienceStatus, Channel, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.messages.checks.finding import Finding
@@ -35,6 +37,8 @@ from campaign_pipeline.operations.content import item_types
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.reach import consented_for, suppressed_for
 from campaign_pipeline.operations.seeds import write_seeds
+
+ANEW = "Another materialisation of the run is under way. Materialise messages and dispatch again."
 
 
 def waiting_runs(installation: Installation) -> dict[str, int]:
@@ -74,7 +78,9 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
     members = lake.read("segment_members", run_id)
     frozen = freeze(run, members, snapshot, consented, suppressed, policy.quiet_hours, capped=capped)
     del snapshot, addresses  # of a million contacts, half a gigabyte
-    lake.write(frozen, "audience", run_id, metadata=marker.metadata() if marker else None)
+    with lake.staged(frozen, "audience", run_id, metadata=marker.metadata() if marker else None) as put:
+        if not ledger.put_unless_planned(installation.engine, run_id, put):
+            return run, lake.read("audience", run_id)
     return run, frozen
 
 
@@ -153,31 +159,50 @@ def _as_sent(campaign: Campaign, variant: str, stored: StoredTemplate) -> Stored
 
 
 def plan_dispatch(installation: Installation, run_id: str) -> Run:
-    """Verify the gates again, and write the plan into the ledger: from here on nothing of the run changes."""
+    """Verify the gates again, and write the plan into the ledger: from here on nothing of the run changes.
+
+    Refused where another materialisation of the run has frozen or rendered it anew meanwhile.
+    """
     lake = installation.lake
     file = BatchFile(lake, run_id)
-    batches = file.index(["batch_no"])["batch_no"]
-    content = file.content_hash()
+    looked_at = _contents(lake, run_id)
+    index = file.index(["batch_no", "contact_id", "step"])
     with writing(installation.engine) as connection:
         run = _start(connection, installation, run_id)
         planned = ledger.is_planned(connection, run_id)
     audience = lake.scan("audience", run_id).select(gates.COLUMNS).collect()
     gates.require(check_audience(installation, run, audience, final=True))
     if not planned:  # what was planned never changes, whatever is thought of it later
+        _require_messages_of(run_id, audience, index)
         gates.require(message_gates(check_run(installation, run, lake.read("messages", run_id))), MESSAGES_HINT)
     seeds = None if planned else write_seeds(installation, run)
     with writing(installation.engine) as connection:
+        ledger.hold_run(connection, run_id)
+        if not planned and _contents(lake, run_id) != looked_at:
+            raise Refused(f"the messages of {run_id} were written anew while they were looked at", ANEW)
         ledger.record_plan(
             connection,
             run_id,
-            messages=len(batches),
-            batches=batches.n_unique(),
-            content_hash=content,
+            messages=index.height,
+            batches=index["batch_no"].n_unique(),
+            content_hash=looked_at[0],
             at=installation.clock(),
         )
         if seeds is not None:
             seeds.record(connection, installation.clock())
     return run
+
+
+def _contents(lake: Lake, run_id: str) -> tuple[str, str]:
+    """What the run is planned from: hashes of its messages and of its audience."""
+    with lake.path("audience", run_id).open("rb") as file:
+        return BatchFile(lake, run_id).content_hash(), hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _require_messages_of(run_id: str, audience: pl.DataFrame, index: pl.DataFrame) -> None:
+    planned = audience.filter(pl.col("status") == AudienceStatus.PLANNED.value).get_column("contact_id").sort()
+    if not index.filter(pl.col("step") == 0).get_column("contact_id").sort().equals(planned):
+        raise Refused(f"the messages of {run_id} are not those of its audience, which was frozen anew", ANEW)
 
 
 def mark_failed(installation: Installation, run_id: str, reason: str) -> None:

@@ -9,20 +9,25 @@ from pathlib import Path
 import polars as pl
 import sqlalchemy as sa
 
-from campaign_pipeline.campaigns.store import load_campaigns
+from campaign_pipeline.campaigns.store import Run, load_campaigns
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import InvalidInput, NotFound
+from campaign_pipeline.core.lake import Lake
+from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.operations.apply import read_folder
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.snapshot import take_snapshot
 from campaign_pipeline.segments.catalogue import CONTACTS, nearest
 from campaign_pipeline.segments.definition import Segment, read_segment_file
 from campaign_pipeline.segments.diff import SegmentDiff
-from campaign_pipeline.segments.evaluate import diff, explain, preview
+from campaign_pipeline.segments.evaluate import diff, explain, members, preview
 from campaign_pipeline.segments.explain import Explanation
 from campaign_pipeline.segments.preview import Preview
-from campaign_pipeline.segments.session import Session, open_session
+from campaign_pipeline.segments.session import Session, WrittenMeanwhile, open_session
 from campaign_pipeline.segments.store import load_segments
+
+MEMBERS = "segment_members"
+TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,41 @@ def segment_questions(
         take_snapshot(installation)
     with open_session(installation.lake, campaigns=campaigns) as session:
         yield SegmentQuestions(session, library, as_of)
+
+
+def pick_members(installation: Installation, run: Run) -> tuple[pl.DataFrame, Preview | None]:
+    """(contact_id of those whom the run's segment picks, what each line of it keeps); once planned, they are final.
+
+    Another run that takes its snapshot meanwhile is no reason to fail: the question is asked again. The preview of
+    what is final is None.
+    """
+    lake = installation.lake
+    with reading(installation.engine) as connection:
+        if ledger.is_planned(connection, run.run_id) and lake.exists(MEMBERS, run.run_id):
+            return lake.read(MEMBERS, run.run_id), None
+        library, campaigns = load_segments(connection), campaign_variants(connection)
+    found, shown = _ask(lake, campaigns, library[run.campaign.segment], library, run.as_of)
+    with lake.staged(found, MEMBERS, run.run_id) as put:
+        if not ledger.put_unless_planned(installation.engine, run.run_id, put):
+            return lake.read(MEMBERS, run.run_id), None
+    return found, shown
+
+
+def _ask(
+    lake: Lake,
+    campaigns: Mapping[str, frozenset[str]],
+    segment: Segment,
+    library: Mapping[str, Segment],
+    as_of: datetime,
+    tries: int = TRIES,
+) -> tuple[pl.DataFrame, Preview]:
+    try:
+        with open_session(lake, campaigns=campaigns) as session:
+            return members(session, segment, library, as_of), preview(session, segment, library, as_of)
+    except WrittenMeanwhile:
+        if tries == 1:
+            raise
+        return _ask(lake, campaigns, segment, library, as_of, tries - 1)
 
 
 def read_drafts(path: Path) -> dict[str, Segment]:

@@ -149,7 +149,11 @@ class Session:
 
     def _require_unchanged(self) -> None:
         if self.plain is not None and lake_state(self.lake) != self.plain:
-            raise Refused("contacts or events were written while they were read", "Ask again.")
+            raise WrittenMeanwhile("contacts or events were written while they were read", "Ask again.")
+
+
+class WrittenMeanwhile(Refused):
+    """Another process wrote what a session reads: in a new session the same question is answered."""
 
 
 @contextmanager

@@ -59,10 +59,10 @@ class Storm:
             self.tend()
             time.sleep(POLL_SECONDS)
 
-    def go_on(self) -> None:
-        """There is something to send again: let workers do so in peace."""
+    def go_on(self, mishaps: Sequence[Callable[["Storm"], None]] = ()) -> None:
+        """There is something to send again: let workers do so, through `mishaps`."""
         self.over = False
-        self.finish()
+        self.rage(mishaps)
 
     def until_sent(self, count: float) -> None:
         """Until so many messages have left: at this moment a request is being answered."""
