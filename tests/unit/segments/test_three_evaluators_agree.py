@@ -96,7 +96,7 @@ def world_lake(world: World, tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 
 @pytest.fixture(scope="module")
-def postgres(world: World, postgres_url: str) -> Iterator[tuple[sa.Connection, Tables]]:
+def world_postgres(world: World, postgres_url: str) -> Iterator[tuple[sa.Connection, Tables]]:
     """The world in temporary tables of one connection."""
     metadata = sa.MetaData()
     types = {pl.String: sa.Text(), pl.Int64: sa.BigInteger(), pl.Float64: sa.Double(), pl.Boolean: sa.Boolean()}
@@ -125,11 +125,11 @@ def postgres(world: World, postgres_url: str) -> Iterator[tuple[sa.Connection, T
 
 
 def test_random_segments_have_the_same_members_in_duckdb_postgresql_and_python(
-    world: World, world_lake: Lake, postgres: tuple[sa.Connection, Tables]
+    world: World, world_lake: Lake, world_postgres: tuple[sa.Connection, Tables]
 ) -> None:
     catalogue = read_catalogue(world_lake)
     tables = lake_tables(catalogue)
-    connection, postgres_tables = postgres
+    connection, postgres_tables = world_postgres
     seen: Counter[str] = Counter()
     sizes: Counter[int] = Counter()
 
