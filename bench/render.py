@@ -265,7 +265,7 @@ def run(audience: pl.DataFrame, template: Template, secret: SecretStr) -> Render
         public_url=PUBLIC_URL,
         link_secret=secret,
         batch_size=500,
-    )
+    ).whole()
 
 
 def one_by_one(audience: pl.DataFrame, template: Template, secret: SecretStr) -> dict[str, dict[str, str]]:

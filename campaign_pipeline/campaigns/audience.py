@@ -4,6 +4,8 @@ Reasons not to send come first, so that the variants are compared on contacts wh
 address, suppression, consent, frequency caps, one contact an address; then the holdout; then the variant.
 """
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import polars as pl
 
@@ -13,7 +15,8 @@ from campaign_pipeline.campaigns.send_times import WHERE, Timing, send_times
 from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.contacts.addresses import ADDRESS_COLUMN
 from campaign_pipeline.core.hashing import buckets
-from campaign_pipeline.core.words import AudienceStatus
+from campaign_pipeline.core.lake import in_slices
+from campaign_pipeline.core.words import AudienceStatus, Channel
 
 SCHEMA: dict[str, pl.DataType] = {
     "contact_id": pl.String(),
@@ -27,7 +30,10 @@ SCHEMA: dict[str, pl.DataType] = {
     "wanted_at": pl.Datetime("us", "UTC"),  # when it would be sent to without quiet hours
     "window": pl.String(),  # the hours that quiet hours leave: see windows.py; "": any
 }
-"""The audience's columns; beside them `contact`, a struct of the contact's snapshot, for the renderer."""
+"""The audience's columns; in the lake also `contact`, a struct of the contact's snapshot, for the renderer."""
+
+SLICE = 50_000
+"""Contacts whose snapshots are in memory together: they are most of the data."""
 
 NOBODY_CAPPED = pl.DataFrame(schema={"contact_id": pl.String, "cap": pl.String})
 
@@ -44,6 +50,7 @@ def freeze(
 ) -> pl.DataFrame:
     """The audience of `run`: a row for each of `members` (contact_id), sorted by contact_id.
 
+    `snapshot`: of contact_snapshot, the columns of read_columns.
     `consented`: contact ids with a granted consent for the run's channel and purpose, now.
     `suppressed`: (address, reason) of the channel's suppressed addresses, now.
     `capped`: (contact_id, reason) of those who got as much as the team allows; None: nobody.
@@ -55,12 +62,7 @@ def freeze(
         members.select("contact_id")
         .unique()
         .join(
-            snapshot.select(
-                "contact_id",
-                "locale",
-                address=ADDRESS_COLUMN[campaign.channel],
-                where=pl.struct(name for name in WHERE if name in snapshot.columns),
-            ),
+            snapshot.select("contact_id", address=ADDRESS_COLUMN[campaign.channel], row=pl.int_range(pl.len())),
             on="contact_id",
             how="left",
         )
@@ -69,6 +71,9 @@ def freeze(
             NOBODY_CAPPED if capped is None else capped.select("contact_id", cap="reason"), on="contact_id", how="left"
         )
         .sort("contact_id")
+    )
+    known = snapshot.select(
+        pl.col("locale", *(name for name in WHERE if name in snapshot.columns)).gather(facts["row"])
     )
     left_out = (
         pl.when(pl.col("address").is_null())
@@ -81,19 +86,20 @@ def freeze(
         .then(pl.lit(AudienceStatus.CAPPED))
     )
     facts = facts.with_columns(status=left_out)
-    repeated = pl.col("status").is_null() & pl.col("contact_id").cum_count().over("address", "status").gt(1)
+    reachable = pl.when(pl.col("status").is_null()).then("address")
+    repeated = pl.col("status").is_null() & ~reachable.is_first_distinct()
     facts = facts.with_columns(
         status=pl.when(repeated).then(pl.lit(AudienceStatus.DUPLICATE_ADDRESS)).otherwise("status")
     )
-    ids = facts.get_column("contact_id").to_list()
+    ids = facts.get_column("contact_id")
     reached = pl.col("status").is_null()
     facts = facts.with_columns(
         in_holdout=_in_holdout(campaign.campaign, campaign.holdout, ids),
         variant=_variants(campaign.campaign, campaign.weights, ids),
     )
     sent_to = reached & ~pl.col("in_holdout")
-    times = send_times(facts.select("where").unnest("where"), Timing.of(run, quiet_hours or QuietHoursPolicy()))
-    decided = facts.hstack(times).select(
+    times = send_times(known, Timing.of(run, quiet_hours or QuietHoursPolicy()))
+    return pl.concat([facts, times, known.select("locale", "timezone")], how="horizontal").select(
         "contact_id",
         pl.when(sent_to)
         .then(pl.lit(AudienceStatus.PLANNED))
@@ -111,29 +117,42 @@ def freeze(
         pl.when(sent_to).then("address").alias("address"),
         pl.when(sent_to).then("send_at").alias("send_at"),
         "locale",
-        pl.col("where").struct.field("timezone"),
+        "timezone",
         pl.when(sent_to).then("wanted_at").alias("wanted_at"),
         pl.when(sent_to).then("window").alias("window"),
     )
-    return _with_contacts(decided, snapshot)
 
 
-def _with_contacts(decided: pl.DataFrame, snapshot: pl.DataFrame) -> pl.DataFrame:
-    """`decided` with `contact`, all that the snapshot says of each. Last of all: it is most of the data."""
+def read_columns(channel: Channel, there: Iterable[str]) -> list[str]:
+    """Those columns of a snapshot that the freeze reads; `there`: all that it has."""
+    needed = {"contact_id", "locale", ADDRESS_COLUMN[channel], *WHERE}
+    return [name for name in there if name in needed]
+
+
+def with_contacts(frozen: pl.DataFrame, snapshot: pl.LazyFrame) -> pl.LazyFrame:
+    """The frozen audience with `contact`, all that the snapshot says of each; made slice by slice as it is read."""
+    columns = snapshot.collect_schema()
     prefix = "contact."
-    fields = {name: f"{prefix}{name}" for name in snapshot.columns if name != "contact_id"}
-    joined = decided.join(snapshot.rename(fields), on="contact_id", how="left", maintain_order="left")
-    contact = pl.struct(pl.col(fields.get(name, name)).alias(name) for name in snapshot.columns)
-    return joined.select(*decided.columns, contact=contact)
+    fields = {name: f"{prefix}{name}" for name in columns if name != "contact_id"}
+    contact = pl.struct(pl.col(fields.get(name, name)).alias(name) for name in columns)
+
+    def slices() -> Iterator[pl.DataFrame]:
+        for part in frozen.iter_slices(SLICE):
+            first, last = part["contact_id"][0], part["contact_id"][-1]  # sorted, as the snapshot's row groups are
+            own = snapshot.filter(pl.col("contact_id").is_between(pl.lit(first), pl.lit(last))).rename(fields).collect()
+            joined = part.join(own, on="contact_id", how="left", maintain_order="left")
+            yield joined.select(*frozen.columns, contact=contact)
+
+    return in_slices(slices(), {**frozen.schema, "contact": pl.Struct(columns)})
 
 
-def _in_holdout(campaign: str, percent: float, ids: list[str]) -> pl.Series:
+def _in_holdout(campaign: str, percent: float, ids: pl.Series) -> pl.Series:
     if not percent:
         return pl.Series([False]).new_from_index(0, len(ids))
     return pl.Series(buckets(f"{campaign}:holdout", ids) < percent / 100)
 
 
-def _variants(campaign: str, weights: dict[str, float], ids: list[str]) -> pl.Series:
+def _variants(campaign: str, weights: dict[str, float], ids: pl.Series) -> pl.Series:
     """The seed is the campaign's name: anybody's GrowthBook SDK gives the same answer."""
     names = list(weights)
     ranges = bucket_ranges(list(weights.values()))

@@ -4,16 +4,19 @@ A partition is there whole or not at all: it is written under a temporary name, 
 """
 
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from campaign_pipeline.core.errors import NotFound
 
+Frame = pl.DataFrame | pl.LazyFrame
 Put = Callable[[], Path]
 """Puts a partition that was written beside its place into it, at once; the path."""
 
@@ -30,7 +33,7 @@ class Lake:
         return self.path(asset, partition).exists()
 
     def write(
-        self, frame: pl.DataFrame, asset: str, partition: str = "all", *, metadata: dict[str, str] | None = None
+        self, frame: Frame, asset: str, partition: str = "all", *, metadata: dict[str, str] | None = None
     ) -> Path:
         """Put `frame` in the partition's place; `metadata` goes with it in the same file (pl.read_parquet_metadata)."""
         with self.staged(frame, asset, partition, metadata=metadata) as put:
@@ -38,9 +41,12 @@ class Lake:
 
     @contextmanager
     def staged(
-        self, frame: pl.DataFrame, asset: str, partition: str = "all", *, metadata: dict[str, str] | None = None
+        self, frame: Frame, asset: str, partition: str = "all", *, metadata: dict[str, str] | None = None
     ) -> Generator[Put]:
-        """Write `frame` beside the partition; what the block is given puts it in its place. Not called, it is gone."""
+        """Write `frame` beside the partition; what the block is given puts it in its place. Not called, it is gone.
+
+        A lazy frame is written as it comes, and is never whole in memory: see in_slices.
+        """
         path = self.path(asset, partition)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{uuid4().hex}")
@@ -52,7 +58,10 @@ class Lake:
 
         try:
             with temporary.open("wb") as file:
-                frame.write_parquet(file, compression="zstd", metadata=metadata)
+                if isinstance(frame, pl.LazyFrame):
+                    frame.sink_parquet(file, compression="zstd", metadata=metadata)
+                else:
+                    frame.write_parquet(file, compression="zstd", metadata=metadata)
                 file.flush()
                 os.fsync(file.fileno())
             yield put
@@ -64,13 +73,22 @@ class Lake:
 
     def scan(self, asset: str, partition: str = "all") -> pl.LazyFrame:
         """The partition, of which only what is asked for is read."""
+        return pl.scan_parquet(self._existing(asset, partition), glob=False)  # a folder's name may hold [ or *
+
+    @contextmanager
+    def held(self, asset: str, partition: str = "all") -> Generator[pl.LazyFrame]:
+        """As scan, and the same however often the block reads it: what is put in its place meanwhile is not seen."""
+        with self._existing(asset, partition).open("rb") as file:
+            yield pl.scan_parquet(file)
+
+    def _existing(self, asset: str, partition: str) -> Path:
         path = self.path(asset, partition)
         if not path.exists():
             raise NotFound(
                 f"{asset} of {partition} is not in the lake ({path})",
                 f"Materialise {asset} first.",
             )
-        return pl.scan_parquet(path, glob=False)  # a folder's name may hold [ or *
+        return path
 
     def partitions(self, asset: str) -> list[str]:
         """The partitions that are there, sorted; `a/b` for two dimensions."""
@@ -81,6 +99,27 @@ class Lake:
     def glob(self, asset: str) -> str:
         """A pattern over all partitions, for DuckDB's read_parquet."""
         return str(self.root.resolve() / asset / "**" / "*.parquet")
+
+
+def in_slices(frames: Iterable[pl.DataFrame], schema: Mapping[str, Any]) -> pl.LazyFrame:
+    """One frame after the other, as one that can be written or read once; each is a row group of its own when written.
+
+    What `frames` raises comes out of the call that reads it.
+    """
+
+    def source(
+        with_columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        left = n_rows
+        for each in frames:
+            frame = each if with_columns is None else each.select(with_columns)
+            frame = frame if left is None else frame.head(left)
+            left = None if left is None else left - frame.height
+            yield frame if predicate is None else frame.filter(predicate)
+            if left == 0:
+                return
+
+    return register_io_source(source, schema=dict(schema))
 
 
 def _sync_folder(folder: Path) -> None:

@@ -28,14 +28,17 @@ def messages(context: dg.AssetExecutionContext, installation: dg.ResourceParam[I
     """One rendered message a planned contact, numbered and cut into the batches that will be sent."""
     run, rendered, gate = write_messages(installation, context.partition_key)
     findings, gates = check_written(installation, run, rendered)
+    sums = rendered.select(
+        messages=pl.len(), batches=pl.col("batch_no").n_unique(), sms_parts=pl.col("sms_parts").sum()
+    ).collect()
     metadata: dict[str, Any] = {
-        "dagster/row_count": rendered.height,
-        "batches": rendered.get_column("batch_no").n_unique(),
-        "by_variant": table(rendered.group_by("variant").agg(messages=pl.len()).sort("variant")),
+        "dagster/row_count": int(sums["messages"].item()),
+        "batches": int(sums["batches"].item()),
+        "by_variant": table(rendered.group_by("variant").agg(messages=pl.len()).sort("variant").collect()),
         "preview": dg.MetadataValue.md(_preview(preview_messages(installation, run))),
     }
     if run.campaign.channel == Channel.SMS:
-        metadata["sms_parts"] = int(rendered.get_column("sms_parts").sum())
+        metadata["sms_parts"] = int(sums["sms_parts"].item())
     if (costs := estimated_costs(installation, run, rendered)) is not None:
         metadata["estimated_costs"] = table(costs)
     if findings:

@@ -70,6 +70,43 @@ def number_batches(messages: pl.DataFrame, size: int) -> pl.Series:
     return numbered.select(batch_no=pl.when(alone).then("opened").otherwise(last)).to_series()
 
 
+class Numbering:
+    """Numbers the messages of a run and their batches slice by slice, through all its steps.
+
+    Batches come out as number_batches numbers all messages of a step together.
+    """
+
+    def __init__(self) -> None:
+        self._messages = 0
+        self._batches = 0
+        self._size = 0
+        self._open: pl.DataFrame | None = None  # of the batch that the next message may go in: KEY, address, alone
+        self._number = 0  # of that batch
+
+    def begin(self, size: int) -> None:
+        """The next messages are of another step, at most `size` a batch."""
+        self._size, self._open = size, None
+
+    def numbered(self, messages: pl.DataFrame) -> pl.DataFrame:
+        """The next messages with message_no and batch_no; columns as number_batches."""
+        columns = [*KEY, "address", "alone"]
+        before = 0 if self._open is None else self._open.height
+        rows = messages.select(columns) if self._open is None else pl.concat([self._open, messages.select(columns)])
+        number = pl.col("batch_no") + self._batches
+        if before:  # the open batch is the first of these
+            number = pl.when(pl.col("batch_no") == 0).then(self._number).otherwise(number - 1)
+        rows = rows.with_columns(number_batches(rows, self._size)).with_columns(number.cast(pl.Int32).alias("batch_no"))
+        batches = rows["batch_no"].slice(before)
+        numbers = pl.int_range(self._messages, self._messages + messages.height, dtype=pl.Int32, eager=True)
+        self._messages += messages.height
+        self._batches += batches.filter(batches >= self._batches).n_unique()
+        together = rows.filter(~pl.col("alone"))
+        if not together.is_empty():
+            self._number = int(together["batch_no"][-1])
+            self._open = together.filter(pl.col("batch_no") == self._number).select(columns)
+        return messages.with_columns(numbers.alias("message_no"), batches)
+
+
 def _address_twice(messages: pl.DataFrame) -> bool:
     """Whether an address may be there twice within a key: one beyond ASCII may be another's by its letter case."""
     folded = pl.col("address").str.to_lowercase()

@@ -1,7 +1,7 @@
 """Rendering a run: from the frozen audience to the skeletons and messages that dispatch sends."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from campaign_pipeline.core.errors import Inconsistent, InvalidInput
 from campaign_pipeline.core.words import AudienceStatus, Channel
-from campaign_pipeline.messages.batches import number_batches
+from campaign_pipeline.messages.batches import Numbering
 from campaign_pipeline.messages.chunks import Failure, Job, Variant, reference
 from campaign_pipeline.messages.compiled import Problem
 from campaign_pipeline.messages.locales import choose_all
@@ -58,6 +58,19 @@ class Rendered:
     """message_id, fragments of some of the messages, by Jinja2 alone: see verify.py."""
 
 
+@dataclass(frozen=True)
+class Rendering:
+    """As Rendered, but the messages are rendered as they are taken, slice by slice, once."""
+
+    skeletons: pl.DataFrame
+    slices: Iterator[pl.DataFrame]
+    sample: pl.DataFrame
+
+    def whole(self) -> Rendered:
+        empty = pl.DataFrame(schema=MESSAGES_SCHEMA)
+        return Rendered(self.skeletons, pl.concat([empty, *self.slices]), self.sample)
+
+
 @dataclass
 class _Failures:
     """Who could not be rendered, by template and problem, in the order of the messages."""
@@ -97,12 +110,15 @@ def render_run(
     links: LinkRules = AS_WRITTEN,
     workers: int = 1,
     pace: PaceOf = _one_pace,
+    step: int = 0,
+    numbering: Numbering | None = None,
     progress: Progress = lambda _done, _total: None,
-) -> Rendered:
+) -> Rendering:
     """Render one message for every planned row of `audience` (columns: see the lake).
 
     `templates` are by variant. `context`: by contact_id, what they need beside the contact (context.py). `links`: what
-    is done with web links. `pace`: which addresses go at a pace of their own. The result depends on the arguments only:
+    is done with web links. `pace`: which addresses go at a pace of their own. `step`: the channel's place among
+    those of the campaign, whose earlier messages `numbering` has numbered. The result depends on the arguments only:
     the same twice. Messages are ordered by send time, window, variant, language, pace and contact; a batch has one of
     each but the last, at most `batch_size` messages and no address twice, and an e-mail whose fragments exceed
     SendGrid's limit has one of its own. `workers` processes share the work of a large run (0: as many as pay on this
@@ -112,25 +128,21 @@ def render_run(
     planned = _planned(audience, templates, pace)
     if context is not None:
         planned = planned.join(context, on="contact_id", how="left", validate="m:1", maintain_order="left")
+    of_step = pl.lit(step, dtype=pl.Int16).alias("step")
+    numbering = numbering or Numbering()
     job = Job(RunContext(run_id, campaign, channel, public_url, link_secret), dict(templates), links)
-    skeletons = _skeletons(job.variants)
-    failures = _Failures()
-    frames: list[pl.DataFrame] = []
-    done = 0
-    for chunk, rendered in rendered_chunks(job, planned, workers):
-        failures.add(rendered.failures)
-        frames.append(rendered.messages)
-        progress(done := done + chunk, planned.height)
-    failures.raise_if_any(run_id)
-    if not frames:
-        frames.append(pl.DataFrame(schema=MESSAGES_SCHEMA).with_columns(alone=pl.lit(False)))
-    sample = reference(job, sample_of(planned))
-    return Rendered(skeletons, _numbered(pl.concat(frames), batch_size), sample)
 
+    def slices() -> Iterator[pl.DataFrame]:
+        failures, done = _Failures(), 0
+        numbering.begin(batch_size)
+        for chunk, rendered in rendered_chunks(job, planned, workers):
+            failures.add(rendered.failures)
+            progress(done := done + chunk, planned.height)
+            yield numbering.numbered(rendered.messages).with_columns(of_step).select(*MESSAGES_SCHEMA)
+        failures.raise_if_any(run_id)
 
-def _numbered(messages: pl.DataFrame, batch_size: int) -> pl.DataFrame:
-    numbers = pl.int_range(pl.len(), dtype=pl.Int32).alias("message_no")
-    return messages.with_columns(numbers, number_batches(messages, batch_size)).select(*MESSAGES_SCHEMA)
+    skeletons = _skeletons(job.variants).with_columns(of_step)
+    return Rendering(skeletons, slices(), reference(job, sample_of(planned)))
 
 
 def _planned(audience: pl.DataFrame, templates: Mapping[str, StoredTemplate], pace: PaceOf) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from campaign_pipeline.core.checks import Severity
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.ids import trial_run_id
 from campaign_pipeline.messages.checks.finding import SHOWN, Finding, graded, together
-from campaign_pipeline.messages.checks.rendered import Unsubscribe, check_messages
+from campaign_pipeline.messages.checks.rendered import READ, Unsubscribe, check_messages
 from campaign_pipeline.messages.chunks import Job
 from campaign_pipeline.messages.compiled import Problem, RenderingError
 from campaign_pipeline.messages.contact_tables import tables
@@ -151,18 +151,21 @@ def _not_rendered(problem: Problem) -> Finding:
     return Finding("not_rendered", problem.part, problem.line, problem.problem)
 
 
-def check_run(installation: Installation, run: Run, messages: pl.DataFrame) -> list[Finding]:
+def check_run(installation: Installation, run: Run, messages: pl.LazyFrame) -> list[Finding]:
     """What is wrong with the messages of a run (rows of the messages frame), graded as the settings say."""
     with reading(installation.engine) as connection:
         templates = load_templates(connection)
     skeletons = installation.lake.read("skeletons", run.run_id)
     unsubscribe = _unsubscribe(installation, run.run_id)
-    steps = messages["step"] if "step" in messages.columns else pl.lit(0)
+    step_of = pl.col("step") if "step" in messages.collect_schema() else pl.lit(0)
+    read = messages.select(step_of.alias("step"), *READ)
     found: list[Finding] = []
     for step, (_, chosen) in enumerate(run.campaign.steps):
         by_variant = {variant: templates[name].template for variant, name in chosen.items()}
-        of_step = messages.filter(steps == step)
-        found += check_messages(read_skeletons(skeletons, step), of_step, by_variant, unsubscribe)
+        of_step = read_skeletons(skeletons, step)
+        for variant, locale in of_step:  # one after the other: what is read of all at once is large
+            of_arm = read.filter(step=step, variant=variant, locale=locale)
+            found += check_messages(of_step, of_arm.collect(), by_variant, unsubscribe)
     return graded(found, installation.settings.check_severity)
 
 

@@ -8,7 +8,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from campaign_pipeline.campaigns import caps, gates
-from campaign_pipeline.campaigns.audience import freeze
+from campaign_pipeline.campaigns.audience import freeze, read_columns, with_contacts
 from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
 from campaign_pipeline.campaigns.send_times import Timing
@@ -17,7 +17,7 @@ from campaign_pipeline.campaigns.timetable import Timetable
 from campaign_pipeline.contacts.addresses import ADDRESS_COLUMN
 from campaign_pipeline.contacts.consent import MARKETING
 from campaign_pipeline.contacts.numbering import us_marketing
-from campaign_pipeline.contacts.snapshot import read_snapshot
+from campaign_pipeline.contacts.snapshot import ASSET, read_snapshot
 from campaign_pipeline.contacts.snapshot_marker import read_marker
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
@@ -58,14 +58,32 @@ def running_runs(installation: Installation) -> set[str]:
 
 
 def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.DataFrame]:
-    """Freeze the run's audience; once its messages are planned, the frozen one is final and is returned."""
+    """Freeze the run's audience; once its messages are planned, the frozen one is final and is returned.
+
+    Columns: audience.SCHEMA. In the lake, each row also holds all of the contact's snapshot.
+    """
     lake = installation.lake
     with writing(installation.engine) as connection:
         run = _start(connection, installation, run_id)
         if ledger.is_planned(connection, run_id):
-            return run, lake.read("audience", run_id)
+            return run, _frozen(lake, run_id)
     marker = read_marker(lake)  # first: a newer snapshot that slips in is younger than it says, never older
-    snapshot = read_snapshot(lake)
+    with lake.held(ASSET) as contacts:
+        frozen = _freeze(installation, run, contacts)
+        whole = with_contacts(frozen, contacts)
+        with lake.staged(whole, "audience", run_id, metadata=marker.metadata() if marker else None) as put:
+            if not ledger.put_unless_planned(installation.engine, run_id, put):
+                return run, _frozen(lake, run_id)
+    return run, frozen
+
+
+def _frozen(lake: Lake, run_id: str) -> pl.DataFrame:
+    return lake.scan("audience", run_id).select(pl.exclude("contact")).collect()
+
+
+def _freeze(installation: Installation, run: Run, contacts: pl.LazyFrame) -> pl.DataFrame:
+    """Who of the segment is sent to, by what is known now."""
+    snapshot = contacts.select(read_columns(run.campaign.channel, contacts.collect_schema())).collect()
     with reading(installation.engine) as connection:
         consented = consented_for(connection, installation, run.campaign.channel, run.campaign.purpose)
         addresses = snapshot.get_column(ADDRESS_COLUMN[run.campaign.channel])
@@ -74,14 +92,9 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
         if _is_us_marketing(connection, run.campaign):
             suppressed = pl.concat([suppressed, us_marketing(addresses)])
         applying = caps.applying(policy.caps, run.campaign.channel, run.campaign.purpose)
-        capped = caps.capped(connection, applying, installation.clock(), but_run=run_id)
-    members = lake.read("segment_members", run_id)
-    frozen = freeze(run, members, snapshot, consented, suppressed, policy.quiet_hours, capped=capped)
-    del snapshot, addresses  # of a million contacts, half a gigabyte
-    with lake.staged(frozen, "audience", run_id, metadata=marker.metadata() if marker else None) as put:
-        if not ledger.put_unless_planned(installation.engine, run_id, put):
-            return run, lake.read("audience", run_id)
-    return run, frozen
+        capped = caps.capped(connection, applying, installation.clock(), but_run=run.run_id)
+    members = installation.lake.read("segment_members", run.run_id)
+    return freeze(run, members, snapshot, consented, suppressed, policy.quiet_hours, capped=capped)
 
 
 def timetable(installation: Installation, run: Run, audience: pl.DataFrame) -> Timetable:
@@ -114,7 +127,7 @@ def check_audience(
 
 
 def check_written(
-    installation: Installation, run: Run, messages: pl.DataFrame
+    installation: Installation, run: Run, messages: pl.LazyFrame
 ) -> tuple[list[Finding], list[gates.Gate]]:
     """What is wrong with the run's messages, and the gates of that."""
     findings = check_run(installation, run, messages)
@@ -122,14 +135,16 @@ def check_written(
         return findings, message_gates(findings, final=ledger.is_planned(connection, run.run_id))
 
 
-def estimated_costs(installation: Installation, run: Run, messages: pl.DataFrame) -> pl.DataFrame | None:
+def estimated_costs(installation: Installation, run: Run, messages: pl.LazyFrame) -> pl.DataFrame | None:
     """What the messages cost by the team's own rates (see messages/rates.py); None without rates for the channel."""
     file = installation.settings.sms_rates
     rates = read_rates(Path(file)) if file else None
     of_channel = rates.of(run.campaign.channel) if rates else {}
     if rates is None or not of_channel:
         return None
-    return estimate(messages, of_channel).with_columns(currency=pl.lit(rates.currency))
+    return estimate(messages.select("address", "sms_parts").collect(), of_channel).with_columns(
+        currency=pl.lit(rates.currency)
+    )
 
 
 def preview_messages(installation: Installation, run: Run) -> dict[str, dict[str, str]]:
@@ -174,7 +189,7 @@ def plan_dispatch(installation: Installation, run_id: str) -> Run:
     gates.require(check_audience(installation, run, audience, final=True))
     if not planned:  # what was planned never changes, whatever is thought of it later
         _require_messages_of(run_id, audience, index)
-        gates.require(message_gates(check_run(installation, run, lake.read("messages", run_id))), MESSAGES_HINT)
+        gates.require(message_gates(check_run(installation, run, lake.scan("messages", run_id))), MESSAGES_HINT)
     seeds = None if planned else write_seeds(installation, run)
     with writing(installation.engine) as connection:
         ledger.hold_run(connection, run_id)

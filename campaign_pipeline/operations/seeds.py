@@ -88,7 +88,7 @@ def write_seeds(installation: Installation, run: Run) -> SeedPlan | None:
         batch_size=len(campaign.seeds),
         links=link_rules(campaign),
         workers=1,
-    )
+    ).whole()
     lake = seed_lake(installation)
     lake.write(rendered.skeletons, "skeletons", seeds_id(run))
     lake.write(rendered.messages, "messages", seeds_id(run))

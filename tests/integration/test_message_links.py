@@ -115,7 +115,7 @@ def world(settings: Settings, engine: sa.Engine, server: ReceiverServer, names: 
         link_secret=settings.link_secret,
         batch_size=100,
         links=link_rules(CAMPAIGN),
-    )
+    ).whole()
     lake = Lake(settings.lake_dir)
     lake.write(rendered.skeletons, "skeletons", run_id)
     lake.write(rendered.messages, "messages", run_id)

@@ -163,7 +163,7 @@ def test_once_planned_the_checks_block_nothing(world: Rehearsal) -> None:
     with writing(world.installation.engine) as connection:
         apply_template(connection, Template.model_validate(changed), AS_OF)
     runs.plan_dispatch(world.installation, run_id)
-    messages = world.installation.lake.read("messages", run_id)
+    messages = world.installation.lake.scan("messages", run_id)
     _, gates = runs.check_written(world.installation, run, messages)
     assert [gate.passed for gate in gates if gate.blocking] == [True]
 

@@ -49,7 +49,7 @@ def rendered(all_names: list[str], template: str, channel: Channel) -> Rendered:
         public_url="https://news.example.com",
         link_secret=SecretStr("a-key"),
         batch_size=100,
-    )
+    ).whole()
 
 
 def texts(result: Rendered) -> list[dict[str, str]]:

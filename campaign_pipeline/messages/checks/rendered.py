@@ -33,6 +33,9 @@ from campaign_pipeline.messages.vectorised.assemble import assembled
 LOOKED_AT = 20
 """E-mails of a variant and language whose HTML is read."""
 
+READ = ("message_id", "contact_id", "variant", "locale", "fragments", "sms_parts")
+"""Of messages: what the checks look at."""
+
 Unsubscribe = Callable[[str], str]
 """message_id -> the unsubscribe link that must stand in the message."""
 

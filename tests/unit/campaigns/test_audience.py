@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaign_pipeline.campaigns.assignment import bucket_ranges, choose_variants
-from campaign_pipeline.campaigns.audience import SCHEMA, counts, freeze
+from campaign_pipeline.campaigns.audience import SCHEMA, counts, freeze, with_contacts
 from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.core.hashing import buckets
 from campaign_pipeline.core.words import AudienceStatus
@@ -48,10 +48,11 @@ def frozen(
     capped: dict[str, str] | None = None,
 ) -> pl.DataFrame:
     names = [name for name, _ in rows]
-    return freeze(
+    contacts = snapshot(rows) if contacts is None else contacts
+    decided = freeze(
         run,
         pl.DataFrame({"contact_id": names if members is None else members}, schema={"contact_id": pl.String}),
-        snapshot(rows) if contacts is None else contacts,
+        contacts,
         pl.Series("contact_id", names if consented is None else consented, dtype=pl.String),
         pl.DataFrame(
             list((suppressed or {}).items()), schema={"address": pl.String, "reason": pl.String}, orient="row"
@@ -60,6 +61,7 @@ def frozen(
             list((capped or {}).items()), schema={"contact_id": pl.String, "reason": pl.String}, orient="row"
         ),
     )
+    return with_contacts(decided, contacts.lazy()).collect()
 
 
 def statuses(audience: pl.DataFrame) -> dict[str, str]:

@@ -54,7 +54,7 @@ def message_ids(home: Path, campaigns: Campaigns) -> list[str]:
         public_url="http://127.0.0.1",
         link_secret=SecretStr("k"),
         batch_size=1,
-    )
+    ).whole()
     lake = Lake(home / "data" / "lake")
     lake.write(rendered.skeletons, "skeletons", run_id)
     lake.write(rendered.messages, "messages", run_id)

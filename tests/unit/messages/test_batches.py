@@ -1,5 +1,6 @@
 """What goes in one request."""
 
+import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,7 +8,9 @@ from campaign_pipeline.messages.batches import (
     SUBSTITUTION_LIMIT,
     TAG_BYTES,
     BatchCutter,
+    Numbering,
     fits_substitutions,
+    number_batches,
     substitution_bytes,
 )
 
@@ -44,6 +47,36 @@ def test_batches_keep_their_promises(rows: list[tuple[int, str, bool]], size: in
         assert len({key for key, _, _ in batch}) == 1
         assert len({address for _, address, _ in batch}) == len(batch)
         assert len(batch) == 1 or not any(alone for _, _, alone in batch)
+
+
+@given(messages, st.integers(1, 4), st.lists(st.integers(1, 8), min_size=40, max_size=40))
+def test_slice_by_slice_the_batches_are_those_of_all_messages_together(
+    rows: list[tuple[int, str, bool]], size: int, slices: list[int]
+) -> None:
+    schema = {"send_at": pl.Int64, "address": pl.String, "alone": pl.Boolean}
+    whole = pl.DataFrame(rows, schema=schema, orient="row").with_columns(
+        window=pl.lit(""), variant=pl.lit("a"), locale=pl.lit("en"), pace=pl.lit("")
+    )
+    cutter, numbering = BatchCutter(size), Numbering()
+    numbering.begin(size)
+    found: list[tuple[int, int]] = []
+    while len(found) < len(rows):
+        part = numbering.numbered(whole.slice(len(found), slices.pop()))
+        found += part.select("message_no", "batch_no").rows()
+    assert found == [(no, cutter.batch_of(*row[:2], alone=row[2])) for no, row in enumerate(rows)]
+    assert [batch for _, batch in found] == number_batches(whole, size).to_list()
+
+
+def test_the_next_step_of_a_run_begins_a_batch_of_its_own() -> None:
+    one = pl.DataFrame({"address": ["a", "b"], "alone": [False, True]}).with_columns(
+        **{name: pl.lit("") for name in ("send_at", "window", "variant", "locale", "pace")}
+    )
+    numbering = Numbering()
+    numbers = []
+    for size in (5, 1):
+        numbering.begin(size)
+        numbers += numbering.numbered(one).select("message_no", "batch_no").rows()
+    assert numbers == [(0, 0), (1, 1), (2, 2), (3, 3)]
 
 
 def test_substitutions_are_counted_in_bytes_with_their_tags() -> None:

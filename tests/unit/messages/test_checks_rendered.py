@@ -48,7 +48,7 @@ def found(fields: dict[str, Any], contacts: Sequence[dict[str, Any]], looked_at:
         public_url=URL,
         link_secret=SECRET,
         batch_size=50,
-    )
+    ).whole()
     return check_messages(
         read_skeletons(rendered.skeletons), rendered.messages, {"a": template}, unsubscribe, looked_at
     )

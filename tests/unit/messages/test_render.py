@@ -88,7 +88,7 @@ def rendered(frame: pl.DataFrame, templates: dict[str, Template], batch_size: in
         "link_secret": SECRET,
         "batch_size": batch_size,
     }
-    return render_run(frame, {name: stored(one) for name, one in templates.items()}, **(arguments | changes))
+    return render_run(frame, {name: stored(one) for name, one in templates.items()}, **(arguments | changes)).whole()
 
 
 def test_a_message_says_to_each_contact_what_the_template_says() -> None:

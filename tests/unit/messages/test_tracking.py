@@ -53,7 +53,7 @@ def rendered(html: str, rules: LinkRules, *people: dict[str, Any]) -> Rendered:
         link_secret=SECRET,
         batch_size=100,
         links=rules,
-    )
+    ).whole()
 
 
 def targets(result: Rendered) -> list[list[str]]:

@@ -48,7 +48,7 @@ def rendered(frame: pl.DataFrame, **changes: Any) -> Rendered:
         link_secret=SecretStr("a-key"),
         batch_size=100,
         **changes,
-    )
+    ).whole()
 
 
 def test_a_sample_is_what_is_sent() -> None:

@@ -112,7 +112,7 @@ def started(place: Installation, folder: Path, as_of: datetime = AT) -> str:
 
 def texts(place: Installation, run_id: str) -> dict[str, tuple[str, str]]:
     """contact id -> variant, html."""
-    messages = write_messages(place, run_id)[1]
+    messages = write_messages(place, run_id)[1].collect()
     html = {name: parts["html"] for name, parts in assemble(place.lake.read("skeletons", run_id), messages)}
     rows = messages.select("contact_id", "variant", "message_id").iter_rows()
     return {contact: (variant, html[message]) for contact, variant, message in rows}
@@ -151,10 +151,10 @@ def test_fields_that_no_template_reads_change_nothing(
     place: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = started(place, tmp_path)
-    found = write_messages(place, run_id)[1]
+    found = write_messages(place, run_id)[1].collect()
     everything: list[object] = []
     monkeypatch.setattr(rendering, "contact_fields", everything.append)  # None: any field may be read
-    assert write_messages(place, run_id)[1].equals(found)
+    assert write_messages(place, run_id)[1].collect().equals(found)
     assert len(everything) == 1
 
 

@@ -109,7 +109,7 @@ def plan(installation: Installation, run_id: str) -> tuple[str, str]:
     """Render and plan the run; (external id, address) of the contact with the last message."""
     _, messages, _ = write_messages(installation, run_id)
     module.plan_dispatch(installation, run_id)
-    address: str = messages["address"][-1]
+    address: str = messages.collect()["address"][-1]
     return f"x{address[4]}", address
 
 

@@ -152,7 +152,7 @@ def test_what_a_run_costs_is_known_by_the_team_s_rates(installation: Installatio
     with writing(installation.engine) as connection:
         apply_campaign(connection, Campaign.model_validate(given), AT)
         run = load_run(connection, request_run(connection, "c", AT, requested_by="test", at=AT))
-    messages = pl.DataFrame({"address": ["+4420", "+1202", "+1203"], "sms_parts": [2, 1, 3]})
+    messages = pl.DataFrame({"address": ["+4420", "+1202", "+1203"], "sms_parts": [2, 1, 3]}).lazy()
     assert estimated_costs(installation, run, messages) is None
     (tmp_path / "rates.yaml").write_text("currency: EUR\nsms: {default: 0.5, '+44': 0.04}\nwhatsapp: {default: 1}\n")
     settings = installation.settings.model_copy(update={"sms_rates": str(tmp_path / "rates.yaml")})
