@@ -102,7 +102,7 @@ class Lake:
 
 
 def in_slices(frames: Iterable[pl.DataFrame], schema: Mapping[str, Any]) -> pl.LazyFrame:
-    """One frame after the other, as one that can be written or read once; each is a row group of its own when written.
+    """One frame after the other, as one that can be written or read once.
 
     What `frames` raises comes out of the call that reads it.
     """

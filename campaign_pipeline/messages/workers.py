@@ -26,10 +26,13 @@ ENOUGH_CORES = 4
 _COLUMNS = ("contact_id", "variant", "locale", "address", "send_at", "window", "pace", *RECORDS)
 
 
-def rendered_chunks(job: Job, planned: pl.DataFrame, workers: int) -> Iterator[tuple[int, RenderedChunk]]:
-    """(rows, what they became) of chunk after chunk of `planned`, in order."""
-    columns = [name for name in _COLUMNS if name in planned.columns]
-    chunks = (planned.slice(start, CHUNK).select(columns) for start in range(0, planned.height, CHUNK))
+def rendered_chunks(
+    job: Job, planned: pl.DataFrame, workers: int, order: pl.Series | None = None
+) -> Iterator[tuple[int, RenderedChunk]]:
+    """(rows, what they became) of chunk after chunk of `planned`, in order, or in the given `order` of its rows."""
+    rows = planned.select(name for name in _COLUMNS if name in planned.columns)
+    starts = range(0, planned.height, CHUNK)
+    chunks = (rows.slice(start, CHUNK) if order is None else rows[order.slice(start, CHUNK)] for start in starts)
     count = workers or _one_a_core()
     if count == 1 or planned.height < WORTH_IT:
         for chunk in chunks:

@@ -27,8 +27,12 @@ from campaign_pipeline.messages.checks.texts import (
     too_long,
 )
 from campaign_pipeline.messages.definition import Template
+from campaign_pipeline.messages.skeleton import Skeleton
 from campaign_pipeline.messages.skeletons import Arm, MessageSkeleton
 from campaign_pipeline.messages.vectorised.assemble import assembled
+
+SLICE = 50_000
+"""Messages whose texts are in memory at once."""
 
 LOOKED_AT = 20
 """E-mails of a variant and language whose HTML is read."""
@@ -73,26 +77,43 @@ class _Arm:
 
     def column(self, part: str) -> pl.Series:
         """The whole text of one part of every message."""
-        start = 0
-        for name, skeleton in self.skeleton.parts:
-            if name == part:
-                listed = self.rows["fragments"]
-                fragments = [listed.list.get(slot) for slot in range(start, start + skeleton.slots)]
-                return assembled(skeleton, fragments, self.rows.height)
-            start += skeleton.slots
-        raise KeyError(part)
+        return self.of_texts(part, lambda texts: texts)
+
+    def of_texts(self, part: str, told: Callable[[pl.Series], pl.Series]) -> pl.Series:
+        """What is `told` of the whole text of one part of every message; few texts are in memory at once."""
+        start, skeleton = self._fragments_of(part)
+
+        def of_slice(listed: pl.Series) -> pl.Series:
+            fragments = [listed.list.get(slot) for slot in range(start, start + skeleton.slots)]
+            return told(assembled(skeleton, fragments, len(listed)))
+
+        return self._slice_by_slice(of_slice)
 
     def bytes(self, part: str) -> pl.Series:
         """The size of one part of every message, without putting it together."""
+        start, skeleton = self._fragments_of(part)
+        constants = sum(len(constant.encode()) for constant in skeleton.constants)
+
+        def of_slice(listed: pl.Series) -> pl.Series:
+            own = listed.list.slice(start, skeleton.slots).to_frame("all")
+            sizes = own.select(pl.col("all").list.eval(pl.element().str.len_bytes()).list.sum())
+            return sizes.to_series() + constants
+
+        return self._slice_by_slice(of_slice)
+
+    def _fragments_of(self, part: str) -> tuple[int, Skeleton]:
+        """Where the part's fragments begin among those of a message; its skeleton."""
         start = 0
         for name, skeleton in self.skeleton.parts:
             if name == part:
-                own = self.rows["fragments"].list.slice(start, skeleton.slots)
-                constants = sum(len(constant.encode()) for constant in skeleton.constants)
-                sizes = own.to_frame("all").select(pl.col("all").list.eval(pl.element().str.len_bytes()).list.sum())
-                return sizes.to_series() + constants
+                return start, skeleton
             start += skeleton.slots
         raise KeyError(part)
+
+    def _slice_by_slice(self, of_slice: Callable[[pl.Series], pl.Series]) -> pl.Series:
+        listed = self.rows["fragments"]
+        starts = range(0, max(len(listed), 1), SLICE)
+        return pl.concat([of_slice(listed.slice(start, SLICE)) for start in starts])
 
     def texts(self, row: int) -> dict[str, str]:
         return self.skeleton.assemble(self.rows["fragments"][row].to_list())
@@ -109,10 +130,8 @@ class _Arm:
 
 
 def _email(arm: _Arm, unsubscribe: Unsubscribe, looked_at: int) -> Iterator[Finding]:
-    subjects = arm.column("subject")
-    yield from arm.where(
-        subjects.str.len_chars() > LONGEST_SUBJECT, "long_subject", lambda row: check_subject(subjects[row])
-    )
+    long = arm.of_texts("subject", lambda subjects: subjects.str.len_chars() > LONGEST_SUBJECT)
+    yield from arm.where(long, "long_subject", lambda row: check_subject(arm.texts(row)["subject"]))
     messages, contacts = arm.rows["message_id"], arm.rows["contact_id"]
 
     def of_html(row: int) -> Iterator[Finding]:
@@ -128,14 +147,15 @@ def _email(arm: _Arm, unsubscribe: Unsubscribe, looked_at: int) -> Iterator[Find
 
 
 def _sms(arm: _Arm, _unsubscribe: Unsubscribe, _looked_at: int) -> Iterator[Finding]:
-    limit, bodies = arm.template.max_parts, arm.column("body")
+    limit = arm.template.max_parts
 
     def of_body(row: int) -> Iterator[Finding]:
-        return check_sms(bodies[row], limit)
+        return check_sms(arm.texts(row)["body"], limit)
 
     if limit is not None:
         yield from arm.where(arm.rows["sms_parts"] > limit, "too_many_parts", of_body)
-    yield from arm.where(~bodies.str.contains(f"(?i){STOP}"), "missing_stop", of_body)
+    silent = arm.of_texts("body", lambda bodies: ~bodies.str.contains(f"(?i){STOP}"))
+    yield from arm.where(silent, "missing_stop", of_body)
 
 
 def _whatsapp(arm: _Arm, _unsubscribe: Unsubscribe, _looked_at: int) -> Iterator[Finding]:
