@@ -68,7 +68,7 @@ def content_hash(content_sid: str, variables: dict[str, str]) -> str:
 
 
 def as_attempt(text: object) -> int | None:
-    return int(text) if isinstance(text, str | int) and str(text).isdecimal() else None
+    return int(text) if isinstance(text, (str, int)) and str(text).isdecimal() else None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from campaign_pipeline.core.words import Channel
 from campaign_pipeline.sandbox.answers import Answer, json_answer, sendgrid_error
 from campaign_pipeline.sandbox.behaviour import Behaviour, Step, email_story
 from campaign_pipeline.sandbox.callbacks import Callbacks
-from campaign_pipeline.sandbox.ground_truth import GroundTruth, Send, address_hash, as_attempt, line, text_hash
+from campaign_pipeline.sandbox.ground_truth import GroundTruth, address_hash, as_attempt, line, text_hash
 from campaign_pipeline.sandbox.sendgrid_mails import Mail, MailRequest, Personalization, custom_args
 from campaign_pipeline.sandbox.sendgrid_render import Renderer
 from campaign_pipeline.sandbox.sendgrid_validation import RECIPIENTS, Invalid, check_mail
@@ -107,22 +107,25 @@ class SendGridApi:
 
     def _record(self, recipients: Iterable[tuple[MailRequest, Personalization, str]]) -> None:
         """One line for each (request, personalization, address) in the ground truth."""
-        at, hashes = self._clock().isoformat(), self._hash_bodies
+        at, channel, hashes = self._clock().isoformat(), Channel.EMAIL.value, self._hash_bodies
         lines: list[bytes] = []
         for request, person, email in recipients:
             args = custom_args(request, person)
-            send = Send(
-                at=at,
-                provider="sendgrid",
-                channel=Channel.EMAIL.value,
-                message_id=args.get("message_id"),
-                run_id=args.get("run_id"),
-                attempt=as_attempt(args.get("attempt")),
-                sid=request.message_id,
-                to_hash=address_hash(email),
-                body_hash=text_hash(request.renderer.whole(person)) if hashes else None,
+            lines.append(
+                line(
+                    {
+                        "at": at,
+                        "provider": "sendgrid",
+                        "channel": channel,
+                        "message_id": args.get("message_id"),
+                        "run_id": args.get("run_id"),
+                        "attempt": as_attempt(args.get("attempt")),
+                        "sid": request.message_id,
+                        "to_hash": address_hash(email),
+                        "body_hash": text_hash(request.renderer.whole(person)) if hashes else None,
+                    }
+                )
             )
-            lines.append(line(send))
         self._truth.append(b"".join(lines))
 
     async def _simulate(self, mails: list[Mail]) -> None:

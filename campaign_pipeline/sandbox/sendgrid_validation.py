@@ -1,6 +1,5 @@
 """What SendGrid checks before it takes a request (Mail Send errors of its documentation)."""
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -8,19 +7,18 @@ from typing import Any
 import orjson
 
 from campaign_pipeline.sandbox.answers import Answer, sendgrid_error
-
-ADDRESS = re.compile(r"[^\s@<>()\[\],;:\"\\]+@[^\s@<>()\[\],;:\"\\]+\.[^\s@<>()\[\],;:\"\\]+")
-RECIPIENTS = ("to", "cc", "bcc")
-MAX_PERSONALIZATIONS = 1000
-MAX_BYTES = 10_000  # of one personalization's substitutions, and of its custom_args
-MAX_CATEGORIES = 10
-MAX_AHEAD = 72 * 3600
-RESERVED_HEADERS = frozenset(
-    {
-        *("x-sg-id", "x-sg-eid", "received", "dkim-signature", "content-type", "content-transfer-encoding"),
-        *("to", "from", "subject", "reply-to", "cc", "bcc"),
-    }
+from campaign_pipeline.sandbox.sendgrid_limits import (
+    ADDRESS,
+    MAX_ADDRESS,
+    MAX_AHEAD,
+    MAX_BYTES,
+    MAX_CATEGORIES,
+    MAX_PERSONALIZATIONS,
+    RESERVED_HEADERS,
 )
+from campaign_pipeline.sandbox.sendgrid_quick_check import are_fine
+
+RECIPIENTS = ("to", "cc", "bcc")
 
 
 class Invalid(Exception):
@@ -59,6 +57,8 @@ def check_mail(mail: Mapping[str, Any], now: float) -> None:
     if "custom_args" in mail:
         _check_size(mail["custom_args"], "custom_args")
     subject_for_all = mail.get("subject") or mail.get("template_id")
+    if subject_for_all and are_fine(people):
+        return
     seen: set[str] = set()
     for number, person in enumerate(people):
         try:
@@ -106,7 +106,7 @@ def _check_personalization(person: Any, seen: set[str], now: float) -> None:
 
 def _check_address(value: Any) -> str:
     address = value.get("email") if isinstance(value, dict) else None
-    if not isinstance(address, str) or not ADDRESS.fullmatch(address) or len(address) > 320:
+    if not isinstance(address, str) or not ADDRESS.fullmatch(address) or len(address) > MAX_ADDRESS:
         raise Invalid("Does not contain a valid address.", "email")
     return address
 
