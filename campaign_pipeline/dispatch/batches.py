@@ -12,7 +12,8 @@ import polars as pl
 from campaign_pipeline.core.errors import Inconsistent, NotFound
 from campaign_pipeline.core.ids import parse_run_id
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.dispatch.channels.base import Batch, Message
+from campaign_pipeline.dispatch.channels.base import Batch
+from campaign_pipeline.dispatch.channels.message import Messages
 from campaign_pipeline.messages.skeletons import Arm, MessageSkeleton, read_skeletons
 
 INDEX = ("message_no", "batch_no", "message_id", "contact_id", "send_at", "channel", "step")
@@ -93,7 +94,7 @@ class BatchFile:
             batch_no=batch_no,
             attempt=attempt,
             skeleton=self.skeletons(step)[variant, locale],
-            messages=tuple(map(Message, *(chosen[column].to_list() for column in Message._fields))),
+            messages=Messages(chosen),
             step=step,
             pace=pace,
             window=window,

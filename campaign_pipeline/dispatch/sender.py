@@ -160,7 +160,7 @@ class Sender:
         """The batch without those that an event, a person or a late answer has settled since it was put together."""
         if batch.attempt == 1:
             return batch
-        numbers = [message.message_no for message in batch.messages]
+        numbers = batch.numbers
         messages = pl.DataFrame({"message_no": numbers, "batch_no": batch.batch_no}, schema=_MESSAGES)
         with reading(self.engine) as connection:
             held = ledger.read_ledger_of(connection, batch.run_id, [batch.batch_no], numbers)
@@ -169,7 +169,7 @@ class Sender:
 
     def _claim(self, batch: Batch, left_out: Sequence[LeftOut]) -> list[LeftOut] | None:
         """Claim the batch; who of it is left out; None: another worker has it, or nobody is left to send to."""
-        numbers = {message.message_no for message in batch.messages}
+        numbers = set(batch.numbers)
         if not numbers:
             return None
         everybody = [one for one in left_out if one.message_no in numbers]
@@ -207,14 +207,14 @@ class Sender:
         held = False
         for piece in batch.pieces(size):
             if held:
-                results += [Result(message.message_no, Kind.HELD_BACK, "held_back") for message in piece.messages]
+                results += [Result(number, Kind.HELD_BACK, "held_back") for number in piece.numbers]
                 continue
             answered = self.channel.send(piece)
             results += answered
             held = any(VERDICTS[kind].action in HALTING for kind in {result.kind for result in answered})
         by_message = {result.message_no: result for result in results}
         if len(by_message) < len(batch.messages):
-            forgotten = (m.message_no for m in batch.messages if m.message_no not in by_message)
+            forgotten = (number for number in batch.numbers if number not in by_message)
             by_message |= {number: Result(number, Kind.NO_ANSWER, "no_result") for number in forgotten}
         return list(by_message.values())
 
@@ -290,7 +290,7 @@ def _is_before(one: Permit, other: Permit) -> bool:
 def _without(batch: Batch, left_out: Sequence[LeftOut]) -> Batch:
     if not left_out:
         return batch
-    return batch.only({message.message_no for message in batch.messages} - {one.message_no for one in left_out})
+    return batch.only(set(batch.numbers) - {one.message_no for one in left_out})
 
 
 def _row_of_batch(batch: Batch, kind: Kind, code: str, provider_id: str, at: datetime) -> BatchOutcome:

@@ -4,28 +4,18 @@ A channel sends what it is given, once, and says for each message what became of
 what a provider answered or failed to answer, never retries, and never follows a redirect.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from campaign_pipeline.core.words import Channel as ChannelName
 from campaign_pipeline.core.words import Outcome
+from campaign_pipeline.dispatch.channels.message import Message, Messages
 from campaign_pipeline.dispatch.outcomes import VERDICTS, Action, Kind
 from campaign_pipeline.messages.skeleton import Skeleton
 from campaign_pipeline.messages.skeletons import MessageSkeleton
-
-
-class Message(NamedTuple):
-    """One message as it stands in the batch file: `fragments` fill the slots of all parts, in their order."""
-
-    message_no: int
-    message_id: str
-    address: str
-    fragments: Sequence[str]
-    contact_id: str = ""
-    parts: int = 1  # of an SMS: what it is counted and paid by
 
 
 @dataclass(frozen=True)
@@ -41,7 +31,7 @@ class Batch:
     batch_no: int
     attempt: int
     skeleton: MessageSkeleton
-    messages: tuple[Message, ...]
+    messages: Sequence[Message]
     step: int = 0
     pace: str = ""  # the recipients' domain, if it has a pace of its own
     window: str = ""  # the hours in which these contacts may be written to
@@ -50,11 +40,20 @@ class Batch:
     @property
     def units(self) -> int:
         """What a sender's pace counts: messages, or parts of SMS."""
-        return sum(message.parts for message in self.messages)
+        return sum(self.column("parts"))
 
-    def only(self, message_nos: Container[int]) -> "Batch":
+    @property
+    def numbers(self) -> list[int]:
+        """message_no of each."""
+        return self.column("message_no")
+
+    def column(self, field: str) -> list[Any]:
+        """This field of each message."""
+        return Messages.of(self.messages).column(field)
+
+    def only(self, message_nos: Collection[int]) -> "Batch":
         """The same batch, of which the other messages were left out."""
-        kept = tuple(m for m in self.messages if m.message_no in message_nos)
+        kept = Messages.of(self.messages).only(message_nos)
         return replace(self, messages=kept, whole=self.whole and len(kept) == len(self.messages))
 
     def pieces(self, size: int) -> Iterator["Batch"]:

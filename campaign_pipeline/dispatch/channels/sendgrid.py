@@ -11,7 +11,7 @@ from typing import Self
 from campaign_pipeline.core.clock import Clock
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.core.words import Channel
-from campaign_pipeline.dispatch.channels.base import Batch, Capabilities, Doubt, Finding, Lookup, Message, Result
+from campaign_pipeline.dispatch.channels.base import Batch, Capabilities, Doubt, Finding, Lookup, Result
 from campaign_pipeline.dispatch.channels.connection import NoAnswer, NotConnected
 from campaign_pipeline.dispatch.channels.sendgrid_codes import kind_of, refused_recipients
 from campaign_pipeline.dispatch.channels.sendgrid_logs import look_up
@@ -52,11 +52,11 @@ class SendGrid:
         results: list[Result] = []
         held = False
         bodies = request_bodies(batch, self._sender, self._unsubscribe_urls, tracks_clicks=self._tracks_clicks)
-        for messages, body in bodies:
+        for numbers, body in bodies:
             if held:
-                results += _all(messages, Kind.HELD_BACK, "held_back")
+                results += _all(numbers, Kind.HELD_BACK, "held_back")
                 continue
-            answered = self._request(messages, body)
+            answered = self._request(numbers, body)
             results += answered
             kinds = {result.kind for result in answered}
             held = any(VERDICTS[kind].action in HALTING or kind == Kind.THROTTLED for kind in kinds)
@@ -68,30 +68,30 @@ class SendGrid:
             return [Lookup(doubt.message.message_no, doubt.batch.attempt, Finding.INCONCLUSIVE) for doubt in doubts]
         return self._transport.run(look_up(self._transport, self._headers, doubts))
 
-    def _request(self, messages: Sequence[Message], body: bytes) -> list[Result]:
+    def _request(self, numbers: Sequence[int], body: bytes) -> list[Result]:
         post = self._transport.request("POST", MAIL_SEND, headers=self._headers, body=body)
         try:
             answer = self._transport.run(post)
         except NotConnected:
-            return _all(messages, Kind.NOT_CONNECTED, "not_connected")
+            return _all(numbers, Kind.NOT_CONNECTED, "not_connected")
         except NoAnswer:
-            return _all(messages, Kind.NO_ANSWER, "no_answer")
+            return _all(numbers, Kind.NO_ANSWER, "no_answer")
         if not 200 <= answer.status < 300:
-            return self._refused(messages, answer)
+            return self._refused(numbers, answer)
         provider_id = answer.headers.get("X-Message-Id", "")
         if answer.status != 202 or not provider_id:
-            return _all(messages, Kind.NO_ANSWER, f"http_{answer.status}")
-        return [Result(message.message_no, Kind.ACCEPTED, "", provider_id) for message in messages]
+            return _all(numbers, Kind.NO_ANSWER, f"http_{answer.status}")
+        return [Result(number, Kind.ACCEPTED, "", provider_id) for number in numbers]
 
-    def _refused(self, messages: Sequence[Message], answer: Answer) -> list[Result]:
+    def _refused(self, numbers: Sequence[int], answer: Answer) -> list[Result]:
         kind, code = kind_of(answer.status), f"http_{answer.status}"
-        if kind == Kind.TOO_LARGE and len(messages) == 1:
-            return _all(messages, Kind.BODY, code)
+        if kind == Kind.TOO_LARGE and len(numbers) == 1:
+            return _all(numbers, Kind.BODY, code)
         if kind == Kind.CONTENT and (blamed := refused_recipients(answer.body)):
-            kinds = [Kind.BAD_RECIPIENT if index in blamed else Kind.HELD_BACK for index in range(len(messages))]
-            return [Result(message.message_no, kind, code) for message, kind in zip(messages, kinds, strict=True)]
+            kinds = [Kind.BAD_RECIPIENT if index in blamed else Kind.HELD_BACK for index in range(len(numbers))]
+            return [Result(number, kind, code) for number, kind in zip(numbers, kinds, strict=True)]
         wait = self._seconds_to_reset(answer.headers) if kind == Kind.THROTTLED else 0.0
-        return [Result(message.message_no, kind, code, retry_after=wait) for message in messages]
+        return [Result(number, kind, code, retry_after=wait) for number in numbers]
 
     def _seconds_to_reset(self, headers: Mapping[str, str]) -> float:
         """X-RateLimit-Reset is the Unix time at which requests are taken again."""
@@ -102,5 +102,5 @@ class SendGrid:
         return list(message_urls(self._public_url, self._secret, LinkTo.UNSUBSCRIBE, run_id, message_ids))
 
 
-def _all(messages: Sequence[Message], kind: Kind, code: str) -> list[Result]:
-    return [Result(message.message_no, kind, code) for message in messages]
+def _all(numbers: Sequence[int], kind: Kind, code: str) -> list[Result]:
+    return [Result(number, kind, code) for number in numbers]

@@ -12,12 +12,14 @@ from itertools import chain
 from typing import Any
 
 import orjson
+import polars as pl
 from orjson import Fragment
 from pydantic import SecretStr
 from sendgrid import SendGridAPIClient
 
 from campaign_pipeline.core.errors import InvalidInput
-from campaign_pipeline.dispatch.channels.base import Batch, Message
+from campaign_pipeline.dispatch.channels.base import Batch
+from campaign_pipeline.dispatch.channels.message import Messages
 from campaign_pipeline.messages.batches import SUBSTITUTION_LIMIT
 from campaign_pipeline.messages.links import list_unsubscribe_headers
 
@@ -47,45 +49,59 @@ def request_headers(key: SecretStr) -> dict[str, str]:
 
 def request_bodies(
     batch: Batch, sender: dict[str, str], unsubscribe: Unsubscribe, *, tracks_clicks: bool = True
-) -> Iterator[tuple[Sequence[Message], bytes]]:
-    """(messages, JSON) of each request of the batch: one, and one for each message that is too long for tags.
+) -> Iterator[tuple[Sequence[int], bytes]]:
+    """(message_nos, JSON) of each request of the batch: one, and one for each message that is too long for tags.
     `tracks_clicks`: SendGrid does with links what its account is set to; otherwise it leaves them alone.
     """
     tracking = TRACKING if tracks_clicks else TRACKING | NO_CLICKS
     nonce = _nonce(batch)
     by_part = {part: _tags(nonce, part, cut.slots) for part, cut in batch.skeleton.parts}
     tags = [*chain.from_iterable(by_part.values())]  # in the order of a message's fragments
-    urls = unsubscribe(batch.run_id, [message.message_id for message in batch.messages])
+    urls = unsubscribe(batch.run_id, batch.column("message_id"))
     room = SUBSTITUTION_LIMIT - sum(map(len, tags))
-    shared = {"run_id": batch.run_id, "attempt": str(batch.attempt)}
-    tagged: list[Message] = []
-    people: list[Fragment] = []  # JSON already: thousands of small objects would set off the garbage collector
-    alone: list[tuple[Message, Fragment]] = []
-    for message, url in zip(batch.messages, urls, strict=True):
-        person = {
-            "to": [{"email": message.address}],
-            "headers": list_unsubscribe_headers(url),
-            "custom_args": {**shared, "message_id": message.message_id},
-        }
-        if not _fits(message.fragments, room):
-            alone.append((message, Fragment(orjson.dumps(person))))
-            continue
-        if tags:
-            person["substitutions"] = dict(zip(tags, message.fragments, strict=True))
-        tagged.append(message)
-        people.append(Fragment(orjson.dumps(person)))
-    if tagged:
+    messages = Messages.of(batch.messages).frame.with_columns(url=pl.Series(urls, dtype=pl.String))
+    tagged = messages.filter(_bytes_of_fragments() <= room)
+    person = _person(batch)
+    if tagged.height:
         texts = {part: cut.assemble(by_part[part]) for part, cut in batch.skeleton.parts}
-        yield tagged, _body(batch, sender, texts, people, tracking)
-    for message, person in alone:
-        yield [message], _body(batch, sender, batch.texts(message), [person], tracking)
+        filled = {"substitutions": pl.col("fragments").list.to_struct(fields=tags)} if tags else {}
+        yield tagged["message_no"].to_list(), _body(batch, sender, texts, _json(tagged, person | filled), tracking)
+    if tagged.height == messages.height:
+        return
+    alone = messages.filter(_bytes_of_fragments() > room)
+    for message, row in zip(Messages(alone), alone.iter_slices(1), strict=True):
+        yield [message.message_no], _body(batch, sender, batch.texts(message), _json(row, person), tracking)
+
+
+def _person(batch: Batch) -> dict[str, pl.Expr]:
+    """A personalization without its substitutions; `url` is the recipient's to unsubscribe."""
+    headers = list_unsubscribe_headers("{}")  # as a pattern
+    own = {"run_id": pl.lit(batch.run_id), "attempt": pl.lit(str(batch.attempt)), "message_id": pl.col("message_id")}
+    return {
+        "to": pl.concat_list(_object({"email": pl.col("address")})),
+        "headers": _object({name: pl.format(text, *["url"] * text.count("{}")) for name, text in headers.items()}),
+        "custom_args": _object(own),
+    }
+
+
+def _json(messages: pl.DataFrame, person: dict[str, pl.Expr]) -> Fragment:
+    """The personalizations of these rows; written column by column, in a fraction of the time of one by one."""
+    return Fragment(messages.select(pl.format("[{}]", _object(person).struct.json_encode().str.join(","))).item())
+
+
+def _object(fields: dict[str, pl.Expr]) -> pl.Expr:
+    return pl.struct([value.alias(name) for name, value in fields.items()])
+
+
+def _bytes_of_fragments() -> pl.Expr:
+    return pl.col("fragments").list.eval(pl.element().str.len_bytes()).list.sum()
 
 
 def _body(
     batch: Batch,
     sender: dict[str, str],
     texts: dict[str, str],
-    people: list[Fragment],
+    people: Fragment,
     tracking: dict[str, Any],
 ) -> bytes:
     body = {
@@ -99,13 +115,6 @@ def _body(
     return orjson.dumps(body)
 
 
-def _fits(fragments: Sequence[str], room: int) -> bool:
-    """Whether the fragments take no more than `room` bytes."""
-    if 4 * sum(map(len, fragments)) <= room:  # no letter takes more than four bytes, so most need no exact count
-        return True
-    return sum(len(fragment.encode()) for fragment in fragments) <= room
-
-
 def _tags(nonce: str, part: str, slots: int) -> list[str]:
     """The tags of one part; each ends in `-`, so that none is the beginning of another."""
     return [f"-{nonce}{part}{slot}-" for slot in range(slots)]
@@ -113,9 +122,8 @@ def _tags(nonce: str, part: str, slots: int) -> list[str]:
 
 def _nonce(batch: Batch) -> str:
     """12 hex digits that stand in none of the batch's texts."""
-    constants = (skeleton.constants for _, skeleton in batch.skeleton.parts)
-    fragments = (message.fragments for message in batch.messages)
-    text = "\0".join(chain.from_iterable(chain(constants, fragments)))
-    while (nonce := secrets.token_hex(6)) in text:
+    constants = "\0".join(chain.from_iterable(skeleton.constants for _, skeleton in batch.skeleton.parts))
+    fragments = Messages.of(batch.messages).frame["fragments"].explode()
+    while (nonce := secrets.token_hex(6)) in constants or fragments.str.contains(nonce, literal=True).any():
         pass
     return nonce

@@ -83,7 +83,7 @@ class Breakers(Guard):
             if breaker and not self._may_try(breaker, batch, now):
                 return Permit(later=_later(breaker, now), for_all=True, why=breaker.says)
             tries = tries or breaker is not None
-        held = [LeftOut(m.message_no, Outcome.NOT_SENT, "breaker_try") for m in batch.messages[TRIED:] if tries]
+        held = [LeftOut(n, Outcome.NOT_SENT, "breaker_try") for n in batch.numbers[TRIED:]] if tries else []
         going = batch.messages[:TRIED] if tries else batch.messages
         by_country = self._held_countries(current, going, batch, now)
         if going and len(by_country) == len(going):

@@ -12,7 +12,7 @@ from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.words import RETRYABLE, Outcome
 from campaign_pipeline.dispatch import ceilings, pacing
 from campaign_pipeline.dispatch.ceilings import Ceiling
-from campaign_pipeline.dispatch.channels.base import Batch, Message, Result
+from campaign_pipeline.dispatch.channels.base import Batch, Result
 from campaign_pipeline.dispatch.guards.base import CLEAR, Guard, LeftOut, Permit
 from campaign_pipeline.dispatch.pacing import Pace
 
@@ -70,7 +70,7 @@ class Paced(Guard):
             return ()
         day = self._day(self.policy, now)
         counted = ceilings_of(self.policy, batch.pace)
-        fit = ceilings.count(connection, self.sender, counted, _units(batch.messages), day)
+        fit = ceilings.count(connection, self.sender, counted, batch.column("parts"), day)
         self._counted[batch.run_id, batch.batch_no] = day
         return _beyond(batch, fit)
 
@@ -78,7 +78,7 @@ class Paced(Guard):
         wish = max((result.retry_after for result in results), default=0.0)
         day = self._counted.pop((batch.run_id, batch.batch_no), "")
         unsent = {result.message_no for result in results if result.outcome in RETRYABLE} if day else ()
-        units = sum(_units([message for message in batch.messages if message.message_no in unsent])) if unsent else 0
+        units = batch.only(unsent).units if unsent else 0
         if not wish and not (day and units):
             return
         with writing(self.engine) as connection:
@@ -89,7 +89,7 @@ class Paced(Guard):
                 ceilings.give_back(connection, self.sender, ceilings_of(self.policy, batch.pace), units, day)
 
     def _taken(self, policy: SenderPolicy, batch: Batch, now: datetime) -> Permit:
-        day, units = self._day(policy, now), _units(batch.messages)
+        day, units = self._day(policy, now), batch.column("parts")
         with writing(self.engine) as connection:
             for ceiling in ceilings_of(policy, batch.pace):
                 room = ceilings.room(connection, self.sender, ceiling, day)
@@ -118,8 +118,4 @@ class Paced(Guard):
 
 def _beyond(batch: Batch, fit: int) -> tuple[LeftOut, ...]:
     """Who has to wait for the next day: all but the first `fit` messages."""
-    return tuple(LeftOut(message.message_no, Outcome.NOT_SENT, "ceiling") for message in batch.messages[fit:])
-
-
-def _units(messages: Sequence[Message]) -> list[int]:
-    return [message.parts for message in messages]
+    return tuple(LeftOut(number, Outcome.NOT_SENT, "ceiling") for number in batch.numbers[fit:])

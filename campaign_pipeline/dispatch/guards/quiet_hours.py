@@ -44,9 +44,7 @@ class InQuietHours(Guard):
         if opens == now:
             return CLEAR
         if opens is None or (self._deadline and opens > self._deadline):
-            return Permit(
-                left_out=tuple(LeftOut(message.message_no, Outcome.EXPIRED, CODE) for message in batch.messages)
-            )
+            return Permit(left_out=tuple(LeftOut(number, Outcome.EXPIRED, CODE) for number in batch.numbers))
         return Permit(later=opens)
 
     def told(self, batch: Batch, results: Sequence[Result], now: datetime) -> None:
@@ -55,7 +53,7 @@ class InQuietHours(Guard):
                 self._refused[result.message_no] = now
 
     def _rests_until(self, batch: Batch) -> list[datetime]:
-        moments = [self._refused[m.message_no] for m in batch.messages if m.message_no in self._refused]
+        moments = [self._refused[n] for n in batch.numbers if n in self._refused] if self._refused else []
         if batch.batch_no in self._refused_batches:
             moments.append(self._refused_batches[batch.batch_no])
         return [moment + REST for moment in moments]

@@ -35,7 +35,7 @@ class InSession(Guard):
             return CLEAR
         query = sa.select(conversations.c.address).where(
             conversations.c.channel == Channel.WHATSAPP.value,
-            conversations.c.address.in_([message.address for message in batch.messages]),
+            conversations.c.address.in_(batch.column("address")),
             conversations.c.last_inbound_at > now - SESSION + MARGIN,
         )
         with reading(self._engine) as connection:

@@ -34,9 +34,9 @@ class NotSuppressed(Guard):
         if not addresses:
             return Permit()
         found = (
-            LeftOut(message.message_no, Outcome.SUPPRESSED, "suppressed")
-            for message in batch.messages
-            if message.address in addresses or comparable(self._channel, message.address) in addresses
+            LeftOut(number, Outcome.SUPPRESSED, "suppressed")
+            for number, address in zip(batch.numbers, batch.column("address"), strict=True)
+            if address in addresses or comparable(self._channel, address) in addresses
         )
         return Permit(left_out=tuple(found))
 
