@@ -4,7 +4,7 @@ Calling it again is always safe: what was claimed once is not claimed again, unl
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,7 +27,7 @@ from campaign_pipeline.dispatch.sender import Sender
 from campaign_pipeline.dispatch.states import OPEN, STANDBY, states
 
 LOADED_TOGETHER = 64
-"""Batches whose messages are in memory at once."""
+"""Batches whose messages are loaded at once; those before them are still being sent."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,21 @@ def send_due(
     with ThreadPoolExecutor(senders, thread_name_prefix="sender") as pool:
 
         def send_all(batches_due: Sequence[Todo]) -> None:
-            for group in _groups(engine, run_id, worker, batches_due):
-                if sender.over() or (sender.put_off and sender.put_off.for_all):
-                    break
-                rows = file.load([batch.batch_no for batch in group])
-                batches = (file.batch(rows, batch.batch_no, batch.attempt, batch.messages) for batch in group)
-                for _ in pool.map(sender.send, batches) if senders > 1 else map(sender.send, batches):
-                    progress(done_before + sender.counts.total(), index.height)
+            for last_time in (False, True):
+                under_way: Iterable[None] = ()
+                for group in _groups(engine, run_id, worker, batches_due, last_time=last_time):
+                    if sender.over() or (sender.put_off and sender.put_off.for_all):
+                        break
+                    rows = file.load([batch.batch_no for batch in group])
+                    batches = (file.batch(rows, batch.batch_no, batch.attempt, batch.messages) for batch in group)
+                    sending = pool.map(sender.send, batches) if senders > 1 else map(sender.send, batches)
+                    finish(under_way)  # of the group before, while this one was loaded and began
+                    under_way = sending
+                finish(under_way)
+
+        def finish(sent: Iterable[None]) -> None:
+            for _ in sent:
+                progress(done_before + sender.counts.total(), index.height)
 
         send_all(due)
         if sender.aside:  # only these are left, and wait for their turn
@@ -126,20 +134,21 @@ def _next_at(rest: Sequence[Todo], now: datetime, put_off: Permit | None) -> dat
     return min(moments, default=None)
 
 
-def _groups(engine: sa.Engine, run_id: str, worker: str, due: Sequence[Todo]) -> Iterator[Sequence[Todo]]:
+def _groups(
+    engine: sa.Engine, run_id: str, worker: str, due: Sequence[Todo], *, last_time: bool
+) -> Iterator[Sequence[Todo]]:
     """What to load and send together, without what others have claimed meanwhile.
 
-    A group that another worker is at is passed over, and looked at again in the end: it may have died there.
+    A group that another worker is at is passed over, and looked at the `last_time`: it may have died there.
     """
-    groups = [due[start : start + LOADED_TOGETHER] for start in range(0, len(due), LOADED_TOGETHER)]
-    for last_time in (False, True):
-        for group in groups:
-            with reading(engine) as connection:
-                claimed = ledger.claimed_by(connection, run_id, group[0].batch_no, group[-1].batch_no)
-            rest = [batch for batch in group if (batch.batch_no, batch.attempt) not in claimed]
-            others = {claimed[key] for key in ((b.batch_no, b.attempt) for b in group) if key in claimed} - {worker}
-            if rest and (last_time or not others):
-                yield rest
+    for start in range(0, len(due), LOADED_TOGETHER):
+        group = due[start : start + LOADED_TOGETHER]
+        with reading(engine) as connection:
+            claimed = ledger.claimed_by(connection, run_id, group[0].batch_no, group[-1].batch_no)
+        rest = [batch for batch in group if (batch.batch_no, batch.attempt) not in claimed]
+        others = {claimed[key] for key in ((b.batch_no, b.attempt) for b in group) if key in claimed} - {worker}
+        if rest and (last_time or not others):
+            yield rest
 
 
 def open_batches(engine: sa.Engine, run_id: str, index: pl.DataFrame, wanted: Collection[str] = OPEN) -> list[Todo]:

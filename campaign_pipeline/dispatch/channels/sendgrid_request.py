@@ -60,15 +60,16 @@ def request_bodies(
     urls = unsubscribe(batch.run_id, batch.column("message_id"))
     room = SUBSTITUTION_LIMIT - sum(map(len, tags))
     messages = Messages.of(batch.messages).frame.with_columns(url=pl.Series(urls, dtype=pl.String))
-    tagged = messages.filter(_bytes_of_fragments() <= room)
+    fits = messages.select(pl.col("fragments").list.eval(pl.element().str.len_bytes()).list.sum() <= room).to_series()
+    tagged = messages if fits.all() else messages.filter(fits)
     person = _person(batch)
     if tagged.height:
         texts = {part: cut.assemble(by_part[part]) for part, cut in batch.skeleton.parts}
         filled = {"substitutions": pl.col("fragments").list.to_struct(fields=tags)} if tags else {}
         yield tagged["message_no"].to_list(), _body(batch, sender, texts, _json(tagged, person | filled), tracking)
-    if tagged.height == messages.height:
+    if tagged is messages:
         return
-    alone = messages.filter(_bytes_of_fragments() > room)
+    alone = messages.filter(~fits)
     for message, row in zip(Messages(alone), alone.iter_slices(1), strict=True):
         yield [message.message_no], _body(batch, sender, batch.texts(message), _json(row, person), tracking)
 
@@ -91,10 +92,6 @@ def _json(messages: pl.DataFrame, person: dict[str, pl.Expr]) -> Fragment:
 
 def _object(fields: dict[str, pl.Expr]) -> pl.Expr:
     return pl.struct([value.alias(name) for name, value in fields.items()])
-
-
-def _bytes_of_fragments() -> pl.Expr:
-    return pl.col("fragments").list.eval(pl.element().str.len_bytes()).list.sum()
 
 
 def _body(
