@@ -1,5 +1,6 @@
 """Exclusions, samples and limits: who stays, also through references, and line by line in the preview."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -74,19 +75,26 @@ def test_a_sample_tells_nothing_about_the_variants_of_a_campaign_of_that_name(cr
     assert 0.4 < (buckets("spring", sampled) < 0.5).mean() < 0.6
 
 
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        yield connection
+
+
 @settings(max_examples=60, deadline=None)
 @given(
-    st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=20),
-    st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30), min_size=1, max_size=5),
+    seed=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=20),
+    ids=st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30), min_size=1, max_size=5),
 )
-def test_the_hash_in_sql_is_the_hash_in_python(seed: str, ids: list[str]) -> None:
+def test_the_hash_in_sql_is_the_hash_in_python(
+    connection: duckdb.DuckDBPyConnection, seed: str, ids: list[str]
+) -> None:
     ids = [*ids, "".join(ids)[:24].ljust(24, "x")]
     contacts = sa.table("contacts", sa.column("id", sa.Text()))
     query = sa.select(Bucket(contacts.c.id, sa.literal(fnv1a(seed), sa.BigInteger())))
     text, values = duckdb_sql(query)
-    with duckdb.connect() as connection:
-        connection.execute("CREATE TABLE contacts AS SELECT unnest($1) AS id", [ids])
-        found = [row[0] for row in connection.sql(text, params=values).fetchall()]
+    connection.execute("CREATE OR REPLACE TABLE contacts AS SELECT unnest($1) AS id", [ids])
+    found = [row[0] for row in connection.sql(text, params=values).fetchall()]
     assert found == np.round(buckets(seed, ids) * 10_000).astype(int).tolist()
 
 
