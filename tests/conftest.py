@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 
@@ -15,6 +16,9 @@ from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.settings import Settings
 from tests.databases import MIGRATED, make_migrated, sqlite_database
 from tests.postgres import create_database, drop_database, only_processes_die, postgres_server
+
+hypothesis.settings.register_profile("campaigns", deadline=None)  # no timing in tests: the machine may be busy
+hypothesis.settings.load_profile("campaigns")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -68,7 +68,7 @@ def rehearsal(folder: Path, behaviour: Behaviour | None = None) -> Generator[Reh
         with ReceiverServer(load_settings()) as receiver:
             environment.setenv("CAMPAIGN_PUBLIC_URL", receiver.url)
             config = SandboxConfig.from_settings(load_settings(), port=0, behaviour=behaviour or Behaviour())
-            with SandboxServer(config) as sandbox, dg.instance_for_test() as instance:
+            with SandboxServer(config) as sandbox, dg.DagsterInstance.ephemeral() as instance:
                 environment.setenv("CAMPAIGN_SENDGRID_BASE_URL", sandbox.url)
                 environment.setenv("CAMPAIGN_TWILIO_BASE_URL", sandbox.url)
                 environment.setenv("CAMPAIGN_SMTP_PORT", str(sandbox.control.smtp_port()))
