@@ -31,8 +31,9 @@ dev: install ## the Dagster UI on http://127.0.0.1:3000, with the demo's runs in
 	@$(BIN)/campaigns init
 	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(or $(PORT),3000)
 
+# In their own order the slow tests, which are few, come first: the many quick ones keep both cores busy to the end.
 test: install ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install ## format, lint, types, import contract, definitions load
 	$(BIN)/ruff format --check .
