@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 PYTHON ?= python3.11
 INSTALLED := $(VENV)/.installed
 export DAGSTER_HOME := $(CURDIR)
+# What is imported is compiled once, not by each of the many processes that tests and runs start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install demo dev test lint check format bench chaos docs screenshots lock clean
 .DEFAULT_GOAL := help
@@ -29,8 +31,9 @@ dev: install ## the Dagster UI on http://127.0.0.1:3000, with the demo's runs in
 	@$(BIN)/campaigns init
 	$(BIN)/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(or $(PORT),3000)
 
+# In their own order the slow tests, which are few, come first: the many quick ones keep both cores busy to the end.
 test: install ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: install ## format, lint, types, import contract, definitions load
 	$(BIN)/ruff format --check .

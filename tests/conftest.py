@@ -1,17 +1,24 @@
 """Fixtures that every suite shares: a fresh installation in a temporary folder, and the real data."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
 
-from campaign_pipeline.core.database import migrate, open_database
+from campaign_pipeline.core.database import open_database
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.settings import Settings
-from tests.postgres import postgres_server, url_of
+from tests.databases import MIGRATED, make_migrated, sqlite_database
+from tests.postgres import create_database, drop_database, only_processes_die, postgres_server
+
+hypothesis.settings.register_profile("campaigns", deadline=None)  # no timing in tests: the machine may be busy
+hypothesis.settings.load_profile("campaigns")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -35,8 +42,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 def engine(settings: Settings) -> Iterator[sa.Engine]:
     """A migrated SQLite database."""
-    engine = open_database(settings.sqlalchemy_url)
-    migrate(engine)
+    engine = sqlite_database(settings.data_dir / "campaigns.db")
     yield engine
     engine.dispose()
 
@@ -45,22 +51,36 @@ def engine(settings: Settings) -> Iterator[sa.Engine]:
 def postgres() -> Iterator[Any]:
     """A real PostgreSQL server: one for the whole session."""
     with postgres_server() as server:
+        only_processes_die(server)
+        make_migrated(server)
         yield server
 
 
 @pytest.fixture(scope="session")
-def postgres_url(postgres: Any) -> str:
-    return url_of(postgres)
+def new_postgres(postgres: Any) -> Callable[[], AbstractContextManager[str]]:
+    """`with new_postgres() as url:` a migrated, empty PostgreSQL database, gone after the block."""
+    numbers = count()
+
+    @contextmanager
+    def new() -> Iterator[str]:
+        name = f"copy_{next(numbers)}"
+        yield create_database(postgres, name, MIGRATED)
+        drop_database(postgres, name)
+
+    return new
+
+
+@pytest.fixture
+def postgres_url(new_postgres: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """Of a migrated, empty PostgreSQL database: one for the test."""
+    with new_postgres() as url:
+        yield url
 
 
 @pytest.fixture
 def postgres_engine(postgres_url: str) -> Iterator[sa.Engine]:
-    """A migrated, empty PostgreSQL database."""
+    """The same database, opened."""
     engine = open_database(postgres_url)
-    with engine.begin() as connection:
-        connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-        connection.execute(sa.text("CREATE SCHEMA public"))
-    migrate(engine)
     yield engine
     engine.dispose()
 

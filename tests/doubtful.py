@@ -23,6 +23,7 @@ from campaign_pipeline.dispatch.outcomes import Kind
 from campaign_pipeline.dispatch.patience import Patience
 from campaign_pipeline.dispatch.worker import Sent, send_due
 from campaign_pipeline.operations.installation import Installation
+from tests.databases import initialised
 
 MESSAGES, BATCH = 4, 2
 
@@ -68,8 +69,7 @@ class Doubtful:
 
     @classmethod
     def begin(cls, settings: Settings, provider: Provider, **campaign: object) -> "Doubtful":
-        installation = Installation(settings)
-        installation.initialise()
+        installation = initialised(settings)
         self = cls(settings, provider, installation)
         definition = Campaign.model_validate(
             {"campaign": "spring-sale", "channel": "email", "segment": "everybody"}

@@ -35,10 +35,25 @@ def url_of(server: Any, database: str | None = None) -> str:
     return server.get_uri(database).replace("postgresql://", "postgresql+psycopg://")
 
 
-def create_database(server: Any, name: str) -> str:
-    """A new, empty database; its URL."""
+def create_database(server: Any, name: str, template: str = "template1") -> str:
+    """A new database, a copy of `template`; its URL."""
+    _say(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    return url_of(server, name)
+
+
+def drop_database(server: Any, name: str) -> None:
+    """Gone, with whoever is still connected to it."""
+    _say(server, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def only_processes_die(server: Any) -> None:
+    """Do not wait for the disk: what a killed server wrote is there; what a machine without power wrote may not be."""
+    _say(server, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+
+
+def _say(server: Any, *statements: str) -> None:
     engine = sa.create_engine(url_of(server), isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.exec_driver_sql(f'CREATE DATABASE "{name}"')
+        for statement in statements:
+            connection.exec_driver_sql(statement)
     engine.dispose()
-    return url_of(server, name)

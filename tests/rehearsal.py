@@ -20,6 +20,7 @@ from campaign_pipeline.sandbox.behaviour import Behaviour
 from campaign_pipeline.sandbox.config import SandboxConfig
 from campaign_pipeline.sandbox.server import SandboxServer
 from campaign_pipeline.web.server import ReceiverServer
+from tests.databases import initialised
 
 AS_OF = datetime(2026, 3, 2, 9, tzinfo=UTC)
 LATER = timedelta(hours=8)
@@ -67,12 +68,11 @@ def rehearsal(folder: Path, behaviour: Behaviour | None = None) -> Generator[Reh
         with ReceiverServer(load_settings()) as receiver:
             environment.setenv("CAMPAIGN_PUBLIC_URL", receiver.url)
             config = SandboxConfig.from_settings(load_settings(), port=0, behaviour=behaviour or Behaviour())
-            with SandboxServer(config) as sandbox, dg.instance_for_test() as instance:
+            with SandboxServer(config) as sandbox, dg.DagsterInstance.ephemeral() as instance:
                 environment.setenv("CAMPAIGN_SENDGRID_BASE_URL", sandbox.url)
                 environment.setenv("CAMPAIGN_TWILIO_BASE_URL", sandbox.url)
                 environment.setenv("CAMPAIGN_SMTP_PORT", str(sandbox.control.smtp_port()))
                 environment.setenv("CAMPAIGN_WEBHOOK_URL", f"{sandbox.url}/webhook")
-                installation = Installation(load_settings())
-                installation.initialise()
+                installation = initialised(load_settings())
                 yield Rehearsal(installation, sandbox, instance)
                 installation.engine.dispose()

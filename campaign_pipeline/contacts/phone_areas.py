@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import phonenumbers
-from phonenumbers import geocoder
 from phonenumbers.tzdata import TIMEZONE_DATA
 
 from campaign_pipeline.contacts.regions import region_code
@@ -66,6 +65,8 @@ def _zones(code: str, digits: str) -> tuple[str, ...]:
 
 def _in_north_america(area_code: str) -> tuple[str | None, tuple[str, ...]]:
     """Country and regions of an area code; () where it does not belong to one country, or to no region of ours."""
+    from phonenumbers import geocoder  # takes half a second: only who has such numbers pays for it
+
     if len(area_code) < 3:
         return None, ()
     number = phonenumbers.PhoneNumber(country_code=NORTH_AMERICA, national_number=int(f"{area_code}5550100"))

@@ -49,10 +49,10 @@ def open_database(url: str) -> sa.Engine:
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves: the driver's own is late and deferred
     for pragma in (
+        "busy_timeout=30000",  # first: those that follow may have to wait for others, too
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
-        "busy_timeout=30000",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -36,7 +36,8 @@ def _lower(letter: str) -> str:
 def _forms() -> dict[str, list[str]]:
     """By lower-case letter, the other letters that are folded to it (about 1,400 in all)."""
     forms: defaultdict[str, list[str]] = defaultdict(list)
-    for letter in map(chr, range(sys.maxunicode + 1)):
+    letters = (letter for letter in map(chr, range(sys.maxunicode + 1)) if letter.lower() != letter)
+    for letter in letters:
         if (lower := _lower(letter)) != letter:
             forms[lower].append(letter)
     return dict(forms)

@@ -15,8 +15,8 @@ class Spelled(Definition):
     @classmethod
     def _is_spelled(cls, value: Any) -> Any:
         known = [field.alias or name for name, field in cls.model_fields.items()]
-        for name in value if isinstance(value, dict) else ():
-            near = difflib.get_close_matches(str(name), known, n=1)
-            if near and name not in known:
+        unknown = [name for name in value if name not in known] if isinstance(value, dict) else []
+        for name in unknown:
+            if near := difflib.get_close_matches(str(name), known, n=1):
                 raise ValueError(f"{name}: is not a field here; did you mean {near[0]}?")
         return value

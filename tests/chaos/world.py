@@ -28,6 +28,7 @@ from tests.chaos.judge import Evidence
 from tests.chaos.processes import Process, Processes
 from tests.chaos.provider import Provider
 from tests.chaos.worker import work
+from tests.databases import initialised
 
 FROM_NOTHING = 6
 """One worker in so many is started from nothing, as a user starts it; the others are forked."""
@@ -108,8 +109,7 @@ def world(folder: Path, database_url: str = "", faults: Iterable[Fault] = (), **
         values["public_url"] = receiver.url
         settings = Settings(_env_file=None, **values)  # pyright: ignore[reportCallIssue]
         environment = {f"CAMPAIGN_{name.upper()}": str(value) for name, value in values.items()}
-        installation = Installation(settings)
-        installation.initialise()
+        installation = initialised(settings)
         with Processes(folder, environment | {"NO_PROXY": "127.0.0.1,localhost"}) as processes:
             provider = Provider(processes, settings, port, faults)
             provider.start()

@@ -161,7 +161,6 @@ def live(town: Rehearsal, folder: Path) -> None:
 @pytest.fixture(params=["sqlite", pytest.param("postgres", id="postgres")])
 def town(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rehearsal]:
     if request.param == "postgres":
-        request.getfixturevalue("postgres_engine")  # empties the database
         monkeypatch.setenv("CAMPAIGN_DATABASE_URL", request.getfixturevalue("postgres_url"))
     email = EmailRates(delivered=1, bounced=0, blocked=0, opened=1, clicked=1, unsubscribed=1, machine_open=1)
     text = TextRates(delivered=1, undelivered={}, replied=1, replies={"STOP": 1})

@@ -24,6 +24,7 @@ from campaign_pipeline.defs.segment_automation import all_segments
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.segments.definition import Segment
 from campaign_pipeline.segments.store import apply_segment
+from tests.databases import initialised
 
 EVENTS = {"event_id": pl.String, "contact_id": pl.String, "event": pl.String, "occurred_at": pl.Datetime("us", "UTC")}
 EVENTS |= {"properties": pl.String}
@@ -75,8 +76,7 @@ def village(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Village
     """Contacts a, b and c, of whom a and b visited; segments `everybody` and `visitors`, with their partitions."""
     monkeypatch.setenv("CAMPAIGN_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
-    installation = Installation(load_settings())
-    installation.initialise()
+    installation = initialised(load_settings())
     with dg.instance_for_test() as instance:
         village = Village(installation, instance)
         for name in "abc":

@@ -20,7 +20,7 @@ from campaign_pipeline.operations.runs import preview_messages
 from campaign_pipeline.sandbox.ground_truth import content_hash, email_hash, text_hash
 from tests.rehearsal import Rehearsal, rehearsal
 
-PEOPLE = 600
+PEOPLE = 1_500  # of whom more than ten get WhatsApp: marketing by it does not go to the United States
 HOSTILE = "Ann\r\nBcc: eve@evil.example\r\n\r\n<script>{{ 7*7 }}</script>-x-\u2028Ö"
 
 

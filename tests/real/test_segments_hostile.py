@@ -16,6 +16,7 @@ from campaign_pipeline.segments.compiler import compiler, lake_tables
 from campaign_pipeline.segments.definition import Segment, read_segment_file
 from campaign_pipeline.segments.dialect import duckdb_sql
 from campaign_pipeline.segments.evaluate import open_lake, preview
+from campaign_pipeline.segments.session import open_session
 
 AS_OF = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -79,9 +80,10 @@ def test_hostile_values_events_and_properties_match_exactly_themselves(
 
 
 def test_hostile_field_names_are_refused(hostile_lake: Lake, catalogue: Catalogue, strings: list[str]) -> None:
-    for text in strings:
-        with pytest.raises(InvalidInput, match="is not known"):
-            preview(hostile_lake, segment({"trait": {"field": text, "eq": "x"}}), {}, AS_OF, catalogue)
+    with open_session(hostile_lake, catalogue) as session:
+        for text in strings:
+            with pytest.raises(InvalidInput, match="is not known"):
+                preview(session, segment({"trait": {"field": text, "eq": "x"}}), {}, AS_OF)
 
 
 def test_a_hostile_file_is_read_or_refused_with_an_error_of_ours(strings: list[str], tmp_path: Path) -> None:

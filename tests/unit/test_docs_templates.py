@@ -23,6 +23,7 @@ from campaign_pipeline.operations.apply import apply_folder
 from campaign_pipeline.operations.checks import check_templates
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.trials import trials
+from tests.databases import initialised
 
 PAGE = (PROJECT_DIR / "docs" / "templates.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(?:yaml|html)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -42,8 +43,7 @@ PEOPLE = pl.DataFrame(
 
 @pytest.fixture
 def installation(settings: Settings) -> Iterator[Installation]:
-    installation = Installation(settings)
-    installation.initialise()
+    installation = initialised(settings)
     installation.lake.write(PEOPLE, "contact_snapshot")
     yield installation
     installation.engine.dispose()

@@ -4,15 +4,15 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from campaign_pipeline.core.database import migrate, open_database, reading
+from campaign_pipeline.core.database import open_database, reading
 from campaign_pipeline.core.tables import contacted
+from tests.databases import sqlite_database
 
 CONTACTS, BATCH = 300, 10
 
@@ -28,6 +28,7 @@ from campaign_pipeline.dispatch.outcomes import Kind
 from campaign_pipeline.dispatch.patience import Patience
 from campaign_pipeline.dispatch.sender import Sender
 from campaign_pipeline.messages.skeletons import MessageSkeleton
+from tests.databases import sqlite_database
 
 url, name, contacts, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 run = f"{name}--20260302t090000z"
@@ -55,16 +56,11 @@ print(json.dumps(Takes.got))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
-        request.getfixturevalue("postgres_engine")
-        yield request.getfixturevalue("postgres_url")
-        return
-    url = f"sqlite:///{tmp_path / 'caps.db'}"
-    engine = open_database(url)
-    migrate(engine)
-    engine.dispose()
-    yield url
+        return request.getfixturevalue("postgres_url")
+    sqlite_database(tmp_path / "caps.db").dispose()
+    return f"sqlite:///{tmp_path / 'caps.db'}"
 
 
 def test_nobody_gets_both(url: str) -> None:

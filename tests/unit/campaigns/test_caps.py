@@ -9,10 +9,11 @@ import sqlalchemy as sa
 
 from campaign_pipeline.campaigns.caps import NEVER_LOSE, applying, at_cap, capped, forget, says
 from campaign_pipeline.campaigns.sending_policy import Cap
-from campaign_pipeline.core.database import open_database, writing
-from campaign_pipeline.core.tables import batch_outcomes, contacted, metadata, outcomes
+from campaign_pipeline.core.database import writing
+from campaign_pipeline.core.tables import batch_outcomes, contacted, outcomes
 from campaign_pipeline.core.words import Channel
 from campaign_pipeline.dispatch import ledger
+from tests.databases import sqlite_database
 
 NOW = datetime(2026, 3, 9, 9, tzinfo=UTC)
 RUN = "spring-sale--20260302t090000z"
@@ -28,8 +29,7 @@ def db(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[sa.Engine]:
     if request.param == "postgresql":
         yield request.getfixturevalue("postgres_engine")
         return
-    engine = open_database(f"sqlite:///{tmp_path / 'caps.db'}")
-    metadata.create_all(engine)
+    engine = sqlite_database(tmp_path / "caps.db")
     yield engine
     engine.dispose()
 

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ Campaigns = Callable[..., Any]
 
 
 @pytest.fixture
-def called(home: Path, campaigns: Campaigns) -> Campaigns:
-    """`called("lists show")`: the JSON of a command, in a folder with the page's files and contacts."""
+def json_of(home: Path, campaigns: Campaigns) -> Campaigns:
+    """`json_of("lists", "show")`: the JSON of a command, in a folder with the page's files."""
     for name, text in FILES.items():
         (home / name).write_text(text, encoding="utf-8")
 
@@ -32,9 +33,25 @@ def called(home: Path, campaigns: Campaigns) -> Campaigns:
         assert found.code == 0, (words, found.out)
         return found.json
 
-    assert campaigns("init").code == 0
-    call(*shlex.split(IMPORT))
     return call
+
+
+@pytest.fixture
+def called(json_of: Campaigns) -> Campaigns:
+    """The same with the page's contacts."""
+    begin(json_of)
+    return json_of
+
+
+def begin(json_of: Campaigns) -> None:
+    json_of("init")
+    json_of(*shlex.split(IMPORT))
+
+
+@pytest.fixture(scope="module")
+def after() -> dict[int, Path]:
+    """Copies of the folder as the first so many commands of the page left it."""
+    return {}
 
 
 def test_every_command_of_the_page_does_what_it_says(called: Campaigns, campaigns: Campaigns, home: Path) -> None:
@@ -83,10 +100,24 @@ def test_every_command_of_the_page_does_what_it_says(called: Campaigns, campaign
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_every_command_speaks_to_people_too(called: Campaigns, campaigns: Campaigns, words: list[str]) -> None:
+def test_every_command_speaks_to_people_too(
+    json_of: Campaigns,
+    campaigns: Campaigns,
+    words: list[str],
+    home: Path,
+    after: dict[int, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     """Prepared by those before it; a table or a sentence, and no more than the command was given of an address."""
-    for before in COMMANDS[: COMMANDS.index(words)]:
-        called(*before)
+    place = COMMANDS.index(words)
+    start = max((done for done in after if done <= place), default=-1)
+    if start < 0:
+        begin(json_of)
+    else:
+        shutil.copytree(after[start], home, dirs_exist_ok=True)
+    for before in COMMANDS[max(start, 0) : place]:
+        json_of(*before)
+    after[place] = shutil.copytree(home, tmp_path_factory.mktemp("after") / "home")
     found = campaigns(*words)
     assert found.code == 0, found.err
     assert found.out.strip()

@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 import sqlalchemy as sa
 
-from campaign_pipeline.core.database import migrate, open_database
+from campaign_pipeline.core.database import open_database
+from tests.databases import sqlite_database
 
 
 @pytest.fixture(params=["engine", pytest.param("postgres_engine", id="postgres")])
@@ -16,24 +17,27 @@ def database(request: pytest.FixtureRequest) -> sa.Engine:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def taken_back(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[], AbstractContextManager[sa.Connection]]]:
-    """`with taken_back() as connection:`, whose changes are gone after the block: for the examples of hypothesis."""
+def module_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
+    """A migrated database for all tests of a module: SQLite, then PostgreSQL."""
     if request.param == "sqlite":
-        engine = open_database(f"sqlite:///{tmp_path_factory.mktemp('taken_back')}/campaigns.db")
-    else:
-        engine = open_database(request.getfixturevalue("postgres_url"))
-        with engine.begin() as fresh:
-            fresh.execute(sa.text("DROP SCHEMA public CASCADE"))
-            fresh.execute(sa.text("CREATE SCHEMA public"))
-    migrate(engine)
+        engine = sqlite_database(tmp_path_factory.mktemp("module") / "campaigns.db")
+        yield engine
+        engine.dispose()
+        return
+    with request.getfixturevalue("new_postgres")() as url:
+        engine = open_database(url)
+        yield engine
+        engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def taken_back(module_database: sa.Engine) -> Callable[[], AbstractContextManager[sa.Connection]]:
+    """`with taken_back() as connection:`, whose changes are gone after the block: for the examples of hypothesis."""
 
     @contextmanager
     def transaction() -> Iterator[sa.Connection]:
-        with engine.connect() as connection:
+        with module_database.connect() as connection:
             yield connection
             connection.rollback()
 
-    yield transaction
-    engine.dispose()
+    return transaction

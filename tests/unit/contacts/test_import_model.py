@@ -1,6 +1,5 @@
 """Imports one after the other do what a plain dictionary does, on both databases."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from campaign_pipeline.contacts.importing import import_contacts
 from campaign_pipeline.contacts.mapping import ContactMapping, mapping_from_pairs
 from campaign_pipeline.contacts.sources.files import SourceFile
-from campaign_pipeline.core.database import migrate, open_database
 from campaign_pipeline.core.tables import attributes, contacts, imports
 
 PAIRS = ["first_name=name", "email=mail", "attributes.points=points", "attributes.tier=tier"]
@@ -30,20 +28,6 @@ cells = st.tuples(
     st.sampled_from(["", "gold", "1"]),
 )
 files = st.tuples(st.lists(cells, max_size=5), st.sets(st.sampled_from(PAIRS)))
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def anywhere(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
-    if request.param == "sqlite":
-        engine = open_database(f"sqlite:///{tmp_path_factory.mktemp('model')}/campaigns.db")
-    else:
-        engine = open_database(request.getfixturevalue("postgres_url"))
-        with engine.begin() as connection:
-            connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-            connection.execute(sa.text("CREATE SCHEMA public"))
-    migrate(engine)
-    yield engine
-    engine.dispose()
 
 
 def fields(row: tuple[str, ...], mapped: set[str]) -> dict[str, Any]:
@@ -64,9 +48,9 @@ def fields(row: tuple[str, ...], mapped: set[str]) -> dict[str, Any]:
 @settings(deadline=None, max_examples=40)
 @given(st.lists(files, min_size=1, max_size=4))
 def test_files_one_after_the_other(
-    anywhere: sa.Engine, tmp_path_factory: pytest.TempPathFactory, sequence: list[tuple[list[Any], set[str]]]
+    module_database: sa.Engine, tmp_path_factory: pytest.TempPathFactory, sequence: list[tuple[list[Any], set[str]]]
 ) -> None:
-    with anywhere.begin() as connection:
+    with module_database.begin() as connection:
         for table in (contacts, imports, attributes):
             connection.execute(sa.delete(table))
     folder: Path = tmp_path_factory.mktemp("files")
@@ -77,7 +61,7 @@ def test_files_one_after_the_other(
         file.write_text("\n".join(",".join(row) for row in [COLUMNS, *rows]) + "\n" * (number + 1), "utf-8")
         pairs = ["id=id", *sorted(mapped), *sorted(TYPES[pair] for pair in mapped & TYPES.keys())]
         result = import_contacts(
-            anywhere,
+            module_database,
             SourceFile(file),
             mapping_from_pairs(pairs, ContactMapping),
             clock=lambda: NOW,
@@ -99,7 +83,7 @@ def test_files_one_after_the_other(
             len(said) - len(distinct),
             len(rows) - len(said) + len(distinct) - len(last),
         )
-    with anywhere.connect() as connection:
+    with module_database.connect() as connection:
         found = {row.external_id: row for row in connection.execute(sa.select(contacts))}
     assert found.keys() == model.keys()
     for key, values in model.items():

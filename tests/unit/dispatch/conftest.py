@@ -8,14 +8,15 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from campaign_pipeline.core.database import open_database, writing
+from campaign_pipeline.core.database import writing
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.core.tables import campaign_versions, metadata, runs
+from campaign_pipeline.core.tables import campaign_versions, runs
 from campaign_pipeline.core.words import Channel, Outcome
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.channels.base import Batch, Capabilities, Doubt, Finding, Lookup, Message, Result
 from campaign_pipeline.dispatch.outcomes import VERDICTS, Kind
+from tests.databases import sqlite_database
 
 RUN = "spring-sale--20260302t090000z"
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
@@ -127,9 +128,8 @@ def plan_run(engine: sa.Engine, lake: Lake, messages: int, batch_size: int, **co
 
 @pytest.fixture
 def db(tmp_path: Any) -> Any:
-    """A SQLite database with all tables (without Alembic: faster)."""
-    engine = open_database(f"sqlite:///{tmp_path / 'ledger.db'}")
-    metadata.create_all(engine)
+    """A migrated SQLite database."""
+    engine = sqlite_database(tmp_path / "ledger.db")
     yield engine
     engine.dispose()
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from campaign_pipeline.campaigns.caps import applying
 from campaign_pipeline.campaigns.sending_policy import Cap
-from campaign_pipeline.core.database import open_database, reading
+from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.tables import claims, contacted, metadata, outcomes
 from campaign_pipeline.core.words import Channel, Outcome
 from campaign_pipeline.dispatch.channels.base import Batch, Message
@@ -25,6 +25,7 @@ from campaign_pipeline.dispatch.outcomes import Kind
 from campaign_pipeline.dispatch.patience import Patience
 from campaign_pipeline.dispatch.sender import Sender
 from campaign_pipeline.messages.skeletons import MessageSkeleton
+from tests.databases import sqlite_database
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -36,8 +37,7 @@ def both(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[sa.Engine]:
     if request.param == "postgresql":
         yield request.getfixturevalue("postgres_engine")
         return
-    engine = open_database(f"sqlite:///{tmp_path / 'caps.db'}")
-    metadata.create_all(engine)
+    engine = sqlite_database(tmp_path / "caps.db")
     yield engine
     engine.dispose()
 

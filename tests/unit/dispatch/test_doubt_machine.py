@@ -25,10 +25,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from campaign_pipeline.core.database import open_database, reading
+from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import Halted, Refused
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.core.tables import metadata
 from campaign_pipeline.core.words import RETRYABLE, Channel, Outcome, RunState
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.account import account
@@ -45,6 +44,7 @@ from campaign_pipeline.dispatch.reconcile import settle_by_events, settle_doubts
 from campaign_pipeline.dispatch.sender import Sender
 from campaign_pipeline.dispatch.states import OPEN, attempts, states
 from campaign_pipeline.dispatch.worker import send_due
+from tests.databases import sqlite_database
 
 RUN = "spring-sale--20260302t090000z"
 START = datetime(2026, 3, 2, 9, 0, 5, tzinfo=UTC)
@@ -71,8 +71,7 @@ def machine(make_channel: Callable[[], Any], make_plan: Callable[..., None]) -> 
             super().__init__()
             self.folder = tempfile.TemporaryDirectory()
             root = Path(self.folder.name)
-            self.engine, self.lake = open_database(f"sqlite:///{root / 'ledger.db'}"), Lake(root / "lake")
-            metadata.create_all(self.engine)
+            self.engine, self.lake = sqlite_database(root / "ledger.db"), Lake(root / "lake")
             make_plan(self.engine, self.lake, MESSAGES, BATCH)
             self.index = BatchFile(self.lake, RUN).index()
             self.channel, self.now = make_channel(), START

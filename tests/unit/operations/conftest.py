@@ -7,6 +7,7 @@ import pytest
 
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.operations.installation import Installation
+from tests.databases import initialised
 
 DEFINITIONS = {
     "segments/buyers.yaml": "segment: buyers\nwhere: {did: {event: purchase}}\n",
@@ -27,8 +28,7 @@ DEFINITIONS = {
 
 @pytest.fixture
 def installation(settings: Settings) -> Iterator[Installation]:
-    installation = Installation(settings)
-    installation.initialise()
+    installation = initialised(settings)
     yield installation
     installation.engine.dispose()
 

@@ -14,7 +14,7 @@ from campaign_pipeline.campaigns.store import request_run
 from campaign_pipeline.contacts.importing import import_contacts
 from campaign_pipeline.contacts.mapping import ContactMapping, mapping_from_pairs
 from campaign_pipeline.contacts.snapshot import write_snapshot
-from campaign_pipeline.core.database import migrate, reading, writing
+from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import InvalidInput, NotFound, Refused
 from campaign_pipeline.core.ids import contact_id
 from campaign_pipeline.core.settings import Settings
@@ -32,6 +32,7 @@ from campaign_pipeline.operations.rendering import write_messages
 from campaign_pipeline.operations.runs import freeze_audience, preview_messages
 from campaign_pipeline.segments.evaluate import members
 from campaign_pipeline.segments.store import load_segments
+from tests.databases import initialised
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
 GIF = (
@@ -60,11 +61,8 @@ FILES = {
 def place(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Iterator[Installation]:
     """An installation with contacts, a contact table, codes and an image, and the folder `definitions` beside it."""
     if request.param == "postgresql":
-        engine: sa.Engine = request.getfixturevalue("postgres_engine")
-        url = engine.url.render_as_string(hide_password=False)
-        settings = settings.model_copy(update={"database_url": url})
-    installation = Installation(settings)
-    migrate(installation.engine)
+        settings = settings.model_copy(update={"database_url": request.getfixturevalue("postgres_url")})
+    installation = initialised(settings)
     people = "id,mail,tier,ok\n" + "".join(
         f"{n},c{n}@example.com,{'gold' if n % 2 else 'silver'},yes\n" for n in range(PEOPLE)
     )

@@ -273,7 +273,6 @@ def test_a_repeat_waits_in_the_list_until_its_campaign_is_resumed(begin: Callabl
     assert rows_of(listed, then.installation.clock())[0]["then"] == "sent once more when the campaign is resumed"
 
 
-@pytest.mark.usefixtures("postgres_engine")
 def test_it_is_the_same_on_postgresql(settings: Settings, provider: Provider, postgres_url: str) -> None:
     provider.answers = {1: Kind.DELIVERY_UNKNOWN, 2: Kind.DELIVERY_UNKNOWN, 3: Kind.THROTTLED}
     now = Doubtful.begin(settings.model_copy(update={"database_url": postgres_url}), provider, **NEVER_LOSE)

@@ -27,6 +27,7 @@ from campaign_pipeline.operations.privacy.erasure import erase_contact
 from campaign_pipeline.operations.rendering import write_messages
 from campaign_pipeline.operations.sending import send_channel
 from campaign_pipeline.operations.snapshot import take_snapshot
+from tests.databases import initialised
 
 PEOPLE = 6
 
@@ -68,13 +69,11 @@ def channel(monkeypatch: pytest.MonkeyPatch) -> ListChannel:
 def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Installation]:
     url = ""
     if request.param == "postgres":
-        request.getfixturevalue("postgres_engine")
         url = request.getfixturevalue("postgres_url")
     settings = Settings(
         _env_file=None, data_dir=tmp_path / "data", database_url=url, sendgrid_batch_size=2, dispatch_requests=1
     )
-    installation = Installation(settings)
-    installation.initialise()
+    installation = initialised(settings)
     yield installation
     installation.engine.dispose()
 

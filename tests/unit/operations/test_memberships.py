@@ -15,7 +15,6 @@ from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.core.tables import contacts, segment_evaluations
 from campaign_pipeline.core.words import EvaluationCause
 from campaign_pipeline.operations import memberships
-from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.memberships import (
     advance_consumer,
     evaluate_segments,
@@ -27,6 +26,7 @@ from campaign_pipeline.segments.definition import Segment
 from campaign_pipeline.segments.evaluations import Evaluation, last_evaluation, load_rules
 from campaign_pipeline.segments.membership import Found, Overtaken, keep, read_members
 from campaign_pipeline.segments.store import apply_segment
+from tests.databases import initialised
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -42,8 +42,7 @@ class Town:
             settings = settings.model_copy(update={"database_url": url})
         self.now = NOON
         settings.__dict__["clock"] = lambda: self.now  # a cached property
-        self.installation = Installation(settings)
-        self.installation.initialise()
+        self.installation = initialised(settings)
 
     def person(self, name: str, country: str = "DE") -> None:
         row = {"contact_id": name, "external_id": name, "country": country, "attributes": {}}
@@ -88,7 +87,6 @@ def town(settings: Settings, request: pytest.FixtureRequest) -> Iterator[Town]:
     """Contacts a, b and c; a and b visited; segments `visitors` and, of these, `germans`."""
     url = None
     if request.param == "postgresql":
-        request.getfixturevalue("postgres_engine")
         url = request.getfixturevalue("postgres_url")
     town = Town(settings, url)
     for name in "abc":

@@ -33,6 +33,7 @@ from campaign_pipeline.segments.evaluate import open_lake, preview
 from campaign_pipeline.segments.nodes.engaged import What
 from campaign_pipeline.segments.operators import Operator
 from campaign_pipeline.segments.tree import NODE_TYPES
+from tests.postgres import url_of
 
 sys.path.insert(0, str(Path(__file__).parent))  # the two helpers beside this file
 
@@ -96,7 +97,7 @@ def world_lake(world: World, tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 
 @pytest.fixture(scope="module")
-def world_postgres(world: World, postgres_url: str) -> Iterator[tuple[sa.Connection, Tables]]:
+def world_postgres(world: World, postgres: Any) -> Iterator[tuple[sa.Connection, Tables]]:
     """The world in temporary tables of one connection."""
     metadata = sa.MetaData()
     types = {pl.String: sa.Text(), pl.Int64: sa.BigInteger(), pl.Float64: sa.Double(), pl.Boolean: sa.Boolean()}
@@ -113,7 +114,7 @@ def world_postgres(world: World, postgres_url: str) -> Iterator[tuple[sa.Connect
     events = sa.Table("behaviour", metadata, *columns.values(), prefixes=["TEMPORARY"])
     columns = {name: sa.Column(name, types.get(dtype, time)) for name, dtype in MESSAGE_TYPES.items()}
     messages = sa.Table("message_facts", metadata, *columns.values(), prefixes=["TEMPORARY"])
-    engine = sa.create_engine(postgres_url)
+    engine = sa.create_engine(url_of(postgres))
     with engine.connect() as connection:
         metadata.create_all(connection, checkfirst=False)
         connection.execute(sa.insert(contacts), world.contacts)
