@@ -152,11 +152,15 @@ def _unclaimed(index: pl.DataFrame, held: ledger.Ledger) -> int:
 
 
 def _accepted_twice(index: pl.DataFrame, held: ledger.Ledger) -> int:
-    """Messages with two accepted attempts, unless a policy or a person wanted the repeat."""
+    """Messages with two accepted attempts, unless a policy or a person wanted the repeat.
+
+    Every word of a provider counts; that of a person only where nothing was answered: people err.
+    """
     outcomes = held.outcomes
     by_claim = attempts(index, held) if (held.claims["attempt"] > 1).any() else outcomes
+    answered = outcomes.filter(pl.col("source") != ledger.Source.OPERATOR.value)
     accepted = (
-        pl.concat([each.select("message_no", "attempt", "outcome") for each in (by_claim, outcomes)])
+        pl.concat([each.select("message_no", "attempt", "outcome") for each in (by_claim, answered)])
         .filter(pl.col("outcome") == Outcome.ACCEPTED.value)
         .unique(["message_no", "attempt"])
     )

@@ -290,6 +290,21 @@ def test_an_answer_that_comes_late_counts_more_than_what_the_policy_thought(run:
     assert run.send().outcomes.total() == 0
 
 
+def test_an_answer_that_comes_late_counts_more_than_what_a_person_thought(run: Run) -> None:
+    run.killed()
+    run.now += HOUR
+    assert run.says(Outcome.ACCEPTED, 1) == 1
+    late = BatchOutcome(RUN, 0, 1, Source.SEND, Outcome.THROTTLED, "http_429", "", run.now)
+    with writing(run.engine) as connection:
+        ledger.append(connection, [], [late])
+    assert run.states() == [(1, "throttled", "http_429")] * 3
+    assert run.account().messages == {"throttled": 3}
+    run.answers(*[Kind.ACCEPTED] * 3)
+    run.send()
+    assert run.states() == [(2, "accepted", "")] * 3
+    assert run.account().messages == {"accepted": 3}
+
+
 def test_a_repeat_that_is_left_out_leaves_the_first_attempt_unknown(run: Run) -> None:
     run.answers(Kind.ACCEPTED, Kind.NO_ANSWER, Kind.DELIVERY_UNKNOWN)
     run.send()
