@@ -165,12 +165,20 @@ class _Connection:
         try:
             await self._client.rset()
         except (SMTPException, OSError):
-            self._client.close()
+            self.close()
 
     async def quit(self) -> None:
-        with suppress(SMTPException, OSError):
-            await self._client.quit()
-        self.close()
+        transport = self._client.transport
+        try:
+            with suppress(SMTPException, OSError):
+                await self._client.quit()
+        finally:
+            self._end(transport)
 
     def close(self) -> None:
+        self._end(self._client.transport)
+
+    def _end(self, transport: asyncio.BaseTransport | None) -> None:
         self._client.close()
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()  # at once: TLS's own farewell would outlive the loop
