@@ -38,7 +38,7 @@ test: install ## all tests
 lint: install ## format, lint, types, import contract, definitions load
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright
+	$(BIN)/pyright --project .
 	$(BIN)/lint-imports
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
