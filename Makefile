@@ -4,8 +4,6 @@ BIN := $(VENV)/bin
 PYTHON ?= python3.11
 INSTALLED := $(VENV)/.installed
 export DAGSTER_HOME := $(CURDIR)
-# What is imported is compiled once, not by each of the many processes that tests and runs start.
-unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install demo dev test lint check format bench chaos docs screenshots lock clean
 .DEFAULT_GOAL := help

@@ -28,7 +28,8 @@ def test_a_benchmark_compares_itself_with_a_baseline(script: str) -> None:
     assert report["bench"] == script
     assert report["baseline"].pop("method")
     assert report["baseline"]
-    assert set(report["baseline"]) <= set(report["figures"])
+    assert set(report["ratio"]) == set(report["baseline"]) <= set(report["figures"])
+    assert all(figure > 0 for figure in report["figures"].values())
     for name, baseline in report["baseline"].items():
         figure = report["figures"][name]
         less_is_better = not name.endswith("_per_s")
