@@ -20,8 +20,8 @@ from campaign_pipeline.contacts.opt_in import Asked
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.events.verification import SENDGRID_SIGNATURE, SENDGRID_TIMESTAMP
 from campaign_pipeline.messages.links import unsubscribe_token
-from campaign_pipeline.web.receiver import SENDGRID_BYTES, TWILIO_BYTES
 from campaign_pipeline.web.server import ReceiverServer
+from campaign_pipeline.web.webhooks import TWILIO_BYTES
 
 CONTACT = "d" * 24
 KEY = ec.derive_private_key(12345, ec.SECP256R1())
@@ -127,7 +127,7 @@ def test_twilio_signs_the_public_url_and_not_the_one_behind_the_proxy(server: Re
 
 def test_a_body_that_is_too_large_is_refused(server: ReceiverServer) -> None:
     for path, limit in (
-        ("sendgrid", SENDGRID_BYTES),
+        ("sendgrid", server.settings.receiver_max_bytes),
         ("twilio/status", TWILIO_BYTES),
         ("twilio/inbound", TWILIO_BYTES),
     ):
