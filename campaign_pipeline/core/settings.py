@@ -128,6 +128,18 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8991",
         description="Where contacts and providers reach the event receiver.",
     )
+    receiver_max_bytes: int = Field(
+        4 * 2**20, ge=1024, description="The largest body of a webhook that the event receiver takes; more: 413."
+    )
+    receiver_body_seconds: float = Field(
+        10.0, gt=0, description="Seconds in which the body of a webhook must have come; later: 408."
+    )
+    receiver_requests: int = Field(
+        256, ge=1, description="Webhooks of one provider under way at once; more: 429, come again."
+    )
+    receiver_waiting_bytes: int = Field(
+        32 * 2**20, ge=1024, description="Bytes of one provider's webhooks held in memory at once; more: 429."
+    )
     check_severity: Annotated[dict[str, str], NoDecode, BeforeValidator(_severities)] = Field(
         default_factory=dict, description='How severe findings in messages are, such as {"broken_html": "error"}.'
     )

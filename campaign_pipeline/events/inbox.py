@@ -8,12 +8,13 @@ each; a new one is begun when one is full and after every failed write, so that 
 import asyncio
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Protocol, Self
 
 from campaign_pipeline.core.clock import Clock
 from campaign_pipeline.core.errors import Refused
@@ -23,6 +24,15 @@ FILE_BYTES = 64 * 2**20
 """A file of about this size is full."""
 WAITING_BYTES = 64 * 2**20
 """More than this is not held in memory for the disk: the provider is told to come again."""
+
+
+PROBE_BYTES = 4096
+
+
+class OnCommit(Protocol):
+    """Told of each group by the writer thread: its requests, the seconds that the disk took, and whether it failed."""
+
+    def __call__(self, requests: int, seconds: float, *, failed: bool) -> None: ...
 
 
 class InboxFull(Refused):
@@ -45,6 +55,7 @@ class Inbox:
         self.folder, self.clock = folder, clock
         self.appended = self.commits = 0  # for /metrics
         self.waiting_bytes = 0
+        self.on_commit: OnCommit | None = None
         self._file_bytes, self._limit = file_bytes, waiting_bytes
         self._queue: deque[_Waiting] = deque()
         self._wake = threading.Event()
@@ -73,6 +84,17 @@ class Inbox:
     @property
     def is_running(self) -> bool:
         return self._thread.is_alive() and not self._stopping
+
+    def probe(self) -> None:
+        """Write a little beside the files, and take it away again; OSError says what is wrong with the disk."""
+        path = self.folder / f".probe-{os.getpid()}"
+        try:
+            with path.open("wb") as file:
+                file.write(bytes(PROBE_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            path.unlink(missing_ok=True)
 
     async def append(self, provider: str, kind: str, query: Mapping[str, str], body: bytes) -> None:
         """Return when the request is durable. OSError: it is not. InboxFull: too much waits already."""
@@ -104,6 +126,7 @@ class Inbox:
 
     def _commit(self, group: list[_Waiting]) -> None:
         error: Exception | None = None
+        begun = time.perf_counter()
         try:
             by_provider: dict[str, list[bytes]] = {}
             for waiting in group:
@@ -115,6 +138,8 @@ class Inbox:
         except Exception as failure:  # noqa: BLE001  (whatever it was, each request must hear of it)
             error = failure
             self._abandon_files()
+        if self.on_commit:
+            self.on_commit(len(group), time.perf_counter() - begun, failed=error is not None)
         loop = group[0].answer.get_loop()
         if not loop.is_closed():
             loop.call_soon_threadsafe(_answer, group, error)

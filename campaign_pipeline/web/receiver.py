@@ -1,4 +1,6 @@
-"""The event receiver: verify, keep durably, answer. What the events mean is found out later (events/ingest.py).
+"""The event receiver: webhooks of the providers, what the links of messages lead to, health and metrics.
+
+Whatever comes is verified, kept durably and answered. What it means is found out later (events/ingest.py).
 
 Nothing of a body, an address or a token is logged, and nothing that is refused is kept.
 """
@@ -13,36 +15,44 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from campaign_pipeline.contacts.opt_in import read_confirmation_token
 from campaign_pipeline.core.errors import InvalidInput, Refused
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.events.inbox import Inbox, InboxFull
-from campaign_pipeline.events.verification import (
-    SENDGRID_SIGNATURE,
-    SENDGRID_TIMESTAMP,
-    TWILIO_SIGNATURE,
-    verify_sendgrid,
-    verify_twilio,
-)
 from campaign_pipeline.messages.links import read_unsubscribe_token
+from campaign_pipeline.web.health import Health
 from campaign_pipeline.web.links import MessageLinks
 from campaign_pipeline.web.media import media_route
-from campaign_pipeline.web.metrics import CountRequests, Metrics
+from campaign_pipeline.web.metrics import CONTENT_TYPE, CountRequests, Metrics
 from campaign_pipeline.web.pages import confirm_consent_page, confirm_page, confirmed_page, done_page, error_page
+from campaign_pipeline.web.posts import RETRY_SECONDS, Posts
+from campaign_pipeline.web.webhooks import WEBHOOKS
 
-SENDGRID_BYTES = 4 * 2**20
-"""SendGrid posts up to some thousand events at once."""
-TWILIO_BYTES = 64 * 2**10
 UNSUBSCRIBE_BYTES = 4 * 2**10
 
-EMPTY_TWIML = '<?xml version="1.0" encoding="UTF-8"?><Response/>'
-"""Twilio answers the contact with nothing."""
+
+def create_app(settings: Settings, inbox: Inbox) -> ASGIApp:
+    """The application. It starts `inbox` when it starts, and closes it when it ends.
+
+    Webhooks are answered before any framework sees them; Starlette answers everything else.
+    """
+    metrics = Metrics(inbox)
+    posts, pages = Posts(settings, inbox, metrics), _pages(settings, inbox, metrics)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        webhook = WEBHOOKS.get(scope["path"]) if scope["type"] == "http" else None
+        if webhook:
+            await posts.take(webhook, scope, receive, send)
+        else:
+            await pages(scope, receive, send)
+
+    return app
 
 
-def create_app(settings: Settings, inbox: Inbox) -> Starlette:
-    """The application. It starts `inbox` when it starts, and closes it when it ends."""
-    receiver, metrics = _Receiver(settings, inbox), Metrics(inbox)
+def _pages(settings: Settings, inbox: Inbox, metrics: Metrics) -> Starlette:
+    forms, health = _Forms(settings, inbox), Health(inbox)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
@@ -52,21 +62,23 @@ def create_app(settings: Settings, inbox: Inbox) -> Starlette:
         finally:
             await anyio.to_thread.run_sync(inbox.close)
 
+    async def show_health(_request: Request) -> Response:
+        problem = await health.problem()
+        return PlainTextResponse(problem or "ok", HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK)
+
     async def show_metrics(_request: Request) -> Response:
-        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
+        return PlainTextResponse(metrics.text(), media_type=CONTENT_TYPE)
 
     return Starlette(
         routes=[
-            Route("/webhooks/sendgrid", receiver.sendgrid, methods=["POST"], max_body_size=SENDGRID_BYTES),
-            Route("/webhooks/twilio/status", receiver.twilio_status, methods=["POST"], max_body_size=TWILIO_BYTES),
-            Route("/webhooks/twilio/inbound", receiver.twilio_inbound, methods=["POST"], max_body_size=TWILIO_BYTES),
-            Route("/u/{token}", receiver.ask, methods=["GET"]),
-            Route("/u/{token}", receiver.unsubscribe, methods=["POST"], max_body_size=UNSUBSCRIBE_BYTES),
+            Route("/u/{token}", forms.ask, methods=["GET"]),
+            Route("/u/{token}", forms.unsubscribe, methods=["POST"], max_body_size=UNSUBSCRIBE_BYTES),
             *MessageLinks(settings, inbox).routes(),
             media_route(settings.media_folder),
-            Route("/c/{token}", receiver.ask_to_confirm, methods=["GET"]),
-            Route("/c/{token}", receiver.confirm, methods=["POST"], max_body_size=UNSUBSCRIBE_BYTES),
-            Route("/healthz", receiver.health, methods=["GET"]),
+            Route("/c/{token}", forms.ask_to_confirm, methods=["GET"]),
+            Route("/c/{token}", forms.confirm, methods=["POST"], max_body_size=UNSUBSCRIBE_BYTES),
+            Route("/health", show_health, methods=["GET"]),
+            Route("/healthz", show_health, methods=["GET"]),
             Route("/metrics", show_metrics, methods=["GET"]),
         ],
         middleware=[Middleware(CountRequests, metrics=metrics)],
@@ -75,29 +87,11 @@ def create_app(settings: Settings, inbox: Inbox) -> Starlette:
     )
 
 
-class _Receiver:
+class _Forms:
+    """Unsubscribing, and confirming a consent: a GET asks, a POST does it."""
+
     def __init__(self, settings: Settings, inbox: Inbox) -> None:
         self._settings, self._inbox = settings, inbox
-
-    async def sendgrid(self, request: Request) -> Response:
-        body, headers = await request.body(), request.headers
-        verify_sendgrid(
-            self._settings.sendgrid_public_key,
-            headers.get(SENDGRID_SIGNATURE),
-            headers.get(SENDGRID_TIMESTAMP),
-            body,
-            self._settings.clock(),
-        )
-        await self._inbox.append("sendgrid", "events", {}, body)
-        return Response(status_code=HTTPStatus.ACCEPTED)
-
-    async def twilio_status(self, request: Request) -> Response:
-        await self._keep_twilio(request, "status")
-        return Response(status_code=HTTPStatus.NO_CONTENT)
-
-    async def twilio_inbound(self, request: Request) -> Response:
-        await self._keep_twilio(request, "inbound")
-        return Response(EMPTY_TWIML, media_type="text/xml")
 
     async def ask(self, request: Request) -> Response:
         self._message(request)
@@ -124,23 +118,6 @@ class _Receiver:
         await self._inbox.append("own", "confirm", kept, b"")
         return confirmed_page()
 
-    async def health(self, _request: Request) -> Response:
-        if self._inbox.is_running:
-            return PlainTextResponse("ok")
-        return PlainTextResponse("the inbox is not being written", HTTPStatus.SERVICE_UNAVAILABLE)
-
-    async def _keep_twilio(self, request: Request, kind: str) -> None:
-        body = await request.body()
-        token = self._settings.twilio_auth_token.get_secret_value()
-        verify_twilio(token, self._public_url(request), request.headers.get(TWILIO_SIGNATURE), body)
-        await self._inbox.append("twilio", kind, dict(request.query_params), body)
-
-    def _public_url(self, request: Request) -> str:
-        """The URL that Twilio called and signed: ours is another one where a proxy stands in between."""
-        query = request.scope["query_string"].decode("latin-1")
-        url = self._settings.public_url.rstrip("/") + request.url.path
-        return f"{url}?{query}" if query else url
-
     def _consent(self, request: Request) -> tuple[str, int]:
         return read_confirmation_token(self._settings.link_secret, request.path_params["token"])
 
@@ -159,4 +136,4 @@ async def _no_link(_request: Request, _error: Exception) -> Response:
 
 async def _come_again(_request: Request, _error: Exception) -> Response:
     """Nothing was kept, or it is not known to be: the provider repeats it, and duplicates do no harm."""
-    return PlainTextResponse("come again", HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "5"})
+    return PlainTextResponse("come again", HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": f"{RETRY_SECONDS}"})

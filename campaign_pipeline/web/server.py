@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from campaign_pipeline.core.errors import CampaignError
 from campaign_pipeline.core.settings import Settings
@@ -15,6 +16,9 @@ from campaign_pipeline.web.receiver import create_app
 
 CONNECTIONS = 1_000
 """More at once are answered 503: the providers come again."""
+KEEP_ALIVE_SECONDS = 75
+"""Longer than proxies keep a connection, so that none of them posts to one that we are closing."""
+BACKLOG = 2048
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
 
@@ -25,13 +29,20 @@ def serve(settings: Settings, host: str, port: int) -> None:
 
 
 def _config(settings: Settings, host: str, port: int) -> uvicorn.Config:
+    return configure(create_app(settings, Inbox(settings.inbox_dir, settings.clock)), host, port)
+
+
+def configure(app: ASGIApp, host: str, port: int) -> uvicorn.Config:
+    """How the receiver is served: by uvicorn, with httptools and uvloop where they are installed."""
     return uvicorn.Config(
-        create_app(settings, Inbox(settings.inbox_dir, settings.clock)),
+        app,
         host=host,
         port=port,
         log_level="warning",
         access_log=False,  # paths hold unsubscribe tokens
         server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=int(STOP_SECONDS / 2),
         ws="none",

@@ -2,6 +2,7 @@
 
 import http.client
 import re
+import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
@@ -20,8 +21,8 @@ from campaign_pipeline.contacts.opt_in import Asked
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.events.verification import SENDGRID_SIGNATURE, SENDGRID_TIMESTAMP
 from campaign_pipeline.messages.links import unsubscribe_token
-from campaign_pipeline.web.receiver import SENDGRID_BYTES, TWILIO_BYTES
 from campaign_pipeline.web.server import ReceiverServer
+from campaign_pipeline.web.webhooks import TWILIO_BYTES
 
 CONTACT = "d" * 24
 KEY = ec.derive_private_key(12345, ec.SECP256R1())
@@ -127,7 +128,7 @@ def test_twilio_signs_the_public_url_and_not_the_one_behind_the_proxy(server: Re
 
 def test_a_body_that_is_too_large_is_refused(server: ReceiverServer) -> None:
     for path, limit in (
-        ("sendgrid", SENDGRID_BYTES),
+        ("sendgrid", server.settings.receiver_max_bytes),
         ("twilio/status", TWILIO_BYTES),
         ("twilio/inbound", TWILIO_BYTES),
     ):
@@ -148,6 +149,62 @@ def test_a_body_that_does_not_say_how_large_it_is_is_cut_off(server: ReceiverSer
     connection.send(b"%x\r\n%s\r\n" % (TWILIO_BYTES + 1, b"x" * (TWILIO_BYTES + 1)))
     assert connection.getresponse().status == 413
     connection.close()
+
+
+def half_a_post(server: ReceiverServer) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=10)
+    connection.putrequest("POST", "/webhooks/sendgrid")
+    connection.putheader("Content-Length", "100")
+    connection.endheaders(b"[")
+    return connection
+
+
+def wait_for(server: ReceiverServer, figure: str) -> None:
+    for _ in range(500):
+        if figure in request(f"{server.url}/metrics")[1]:
+            return
+        time.sleep(0.02)
+    pytest.fail(f"/metrics never says {figure}")
+
+
+def test_a_body_that_comes_too_slowly_ends_the_connection(settings: Settings) -> None:
+    with ReceiverServer(settings.model_copy(update={"receiver_body_seconds": 0.1})) as server:
+        connection = half_a_post(server)
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["connection"]) == (408, "close")
+        connection.close()
+
+
+def test_a_provider_that_floods_comes_again_and_links_go_on(settings: Settings) -> None:
+    with ReceiverServer(settings.model_copy(update={"receiver_requests": 1})) as server:
+        connection = half_a_post(server)
+        wait_for(server, 'campaigns_webhook_waiting_bytes{provider="sendgrid"} 1.0')
+        status, _, headers = request(f"{server.url}/webhooks/sendgrid", b"[]")
+        assert (status, headers["retry-after"]) == (429, "5")
+        assert request(f"{server.url}/webhooks/twilio/status", b"")[0] == 403
+        assert request(f"{server.url}/u/{unsubscribe_token(settings.link_secret, RUN, MESSAGE)}", b"")[0] == 200
+        connection.close()
+        wait_for(server, 'reason="gone"} 1.0')
+        assert request(f"{server.url}/webhooks/sendgrid", b"[]")[0] == 403
+
+
+def test_a_webhook_is_posted_to_its_own_path(server: ReceiverServer) -> None:
+    status, _, headers = request(f"{server.url}/webhooks/sendgrid")
+    assert (status, headers["allow"]) == (405, "POST")
+    for path in ("/webhooks", "/webhooks/", "/webhooks/sendgrid/", "/webhooks/Sendgrid", "/webhooks/other", "//"):
+        assert request(f"{server.url}{path}", b"[]", sendgrid_headers(server, b"[]"))[0] == 404
+    assert kept(server.settings) == []
+
+
+def test_a_json_callback_is_kept_when_its_url_has_the_digest(server: ReceiverServer) -> None:
+    validator = RequestValidator(server.settings.twilio_auth_token.get_secret_value())
+    body = b'{"MessageSid": "SM1", "MessageStatus": "sent"}'
+    url = f"{server.url}/webhooks/twilio/status?bodySHA256={validator.compute_hash(body.decode())}"
+    headers = {"X-Twilio-Signature": validator.compute_signature(url, {}), "Content-Type": "application/json"}
+    assert request(url, body, headers)[0] == 204
+    assert request(url, body + b" ", headers)[0] == 403
+    [record] = kept(server.settings)
+    assert record["body"] == body.decode()
 
 
 def test_opening_the_unsubscribe_page_changes_nothing(server: ReceiverServer) -> None:
@@ -205,12 +262,16 @@ def test_health_and_metrics_tell_routes_and_no_tokens(server: ReceiverServer) ->
     token = unsubscribe_token(server.settings.link_secret, RUN, MESSAGE)
     request(f"{server.url}/u/{token}", b"")
     request(f"{server.url}/webhooks/sendgrid", b"[]")
-    assert request(f"{server.url}/healthz")[:2] == (200, "ok")
+    for path in ("health", "healthz"):
+        assert request(f"{server.url}/{path}")[:2] == (200, "ok")
     text = request(f"{server.url}/metrics")[1]
     assert 'campaigns_receiver_requests_total{route="/u",status="200"} 1' in text
     assert 'campaigns_receiver_requests_total{route="/webhooks/sendgrid",status="403"} 1' in text
     assert "campaigns_inbox_appended_total 1" in text
     assert "campaigns_inbox_waiting_bytes 0" in text
+    refused = 'campaigns_webhook_refused_total{kind="events",provider="sendgrid",reason="unproven"} 1.0'
+    assert refused in text
+    assert "process_cpu_seconds_total" in text
     assert token not in text
 
 
@@ -229,5 +290,6 @@ def test_an_inbox_that_cannot_write_answers_503_and_is_not_healthy_when_closed(s
     body = b"[]"
     status, _, headers = request(f"{server.url}/webhooks/sendgrid", body, sendgrid_headers(server, body))
     assert (status, headers["retry-after"]) == (503, "5")
+    assert request(f"{server.url}/health")[:2] == (503, "the inbox cannot be written: No such file or directory")
     folder.mkdir()
     assert request(f"{server.url}/webhooks/sendgrid", body, sendgrid_headers(server, body))[0] == 202

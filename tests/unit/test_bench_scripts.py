@@ -19,7 +19,7 @@ def run(script: str, *arguments: str) -> str:
 
 
 def test_there_are_benchmarks() -> None:
-    assert {"dispatch", "ledger", "render", "segments"} <= set(SCRIPTS)
+    assert {"dispatch", "ledger", "render", "segments", "webhooks"} <= set(SCRIPTS)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
