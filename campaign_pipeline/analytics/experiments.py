@@ -8,6 +8,7 @@ import polars as pl
 from campaign_pipeline.analytics.models import run_model
 from campaign_pipeline.analytics.results import Experiment, Metric, MetricKind, analyse
 from campaign_pipeline.analytics.schemas import AB_RESULTS
+from campaign_pipeline.campaigns.definition import NOT_IN_TEST
 
 CAMPAIGN_METRICS = (
     Metric("clicked", MetricKind.PROPORTION),
@@ -38,9 +39,9 @@ def ab_results(
     `goal` is the name of the metric that decides (see CAMPAIGN_METRICS), `weights` the variants' shares as the
     campaign defines them, `control` one of them. Events to the end of `as_of_day` (UTC) count; None: all.
     Before `decide_from` the decision is "running". Held-out contacts are no arm.
-    No rows where nobody was planned. InvalidInput for an unknown goal or control.
+    No rows where nobody was planned in the test. InvalidInput for an unknown goal or control.
     """
-    if not (facts["status"] == "planned").any():
+    if facts.filter((pl.col("status") == "planned") & (pl.col("variant") != NOT_IN_TEST)).is_empty():
         return pl.DataFrame(schema=AB_RESULTS)
     until = datetime.combine(as_of_day + timedelta(days=1), time(), UTC) if as_of_day else END_OF_TIME
     experiment = Experiment(

@@ -5,7 +5,7 @@ import polars as pl
 from campaign_pipeline.analytics.models import run_model
 from campaign_pipeline.analytics.schemas import AUDIENCE_SUMMARY, CAMPAIGN_DAYS, CAMPAIGN_METRICS
 from campaign_pipeline.core.errors import Inconsistent
-from campaign_pipeline.core.words import AudienceStatus
+from campaign_pipeline.core.words import HELD_OUT, AudienceStatus
 
 PARTS = ("accepted", "failed", "suppressed_late", "in_doubt", "in_flight", "waiting")
 """Where a planned message can be: exactly one of these."""
@@ -29,7 +29,7 @@ def build_audience_summary(facts: pl.DataFrame) -> pl.DataFrame:
 def account(audience: pl.DataFrame, metrics: pl.DataFrame) -> dict[str, int]:
     """Where everyone in the segment went, from a run's audience summary and campaign metrics.
 
-    contacts = planned + held_out + left_out
+    contacts = planned + held_out + held_out_globally + left_out
     planned  = accepted + failed + suppressed_late + in_doubt + in_flight + waiting
 
     Raises Inconsistent when they do not add up: a state that nobody counts must not pass in silence.
@@ -37,7 +37,8 @@ def account(audience: pl.DataFrame, metrics: pl.DataFrame) -> dict[str, int]:
     by_status = dict.fromkeys(AudienceStatus, 0)
     for status, contacts in audience.select("status", "contacts").iter_rows():
         by_status[status] = by_status.get(status, 0) + contacts
-    planned, held_out = by_status[AudienceStatus.PLANNED], by_status[AudienceStatus.HELD_OUT]
+    planned = by_status[AudienceStatus.PLANNED]
+    held_out = {status.value: by_status[status] for status in HELD_OUT}
     contacts = sum(by_status.values())
     counted = {part: int(metrics[part].sum()) for part in PARTS}
     if planned != int(metrics["planned"].sum()) or planned != sum(counted.values()):
@@ -45,5 +46,5 @@ def account(audience: pl.DataFrame, metrics: pl.DataFrame) -> dict[str, int]:
             f"planned {planned} is not the sum of {counted}",
             "The ledger has a state that campaign_metrics.sql does not count, or the frames are of different runs.",
         )
-    left_out = contacts - planned - held_out
-    return {"contacts": contacts, "left_out": left_out, "held_out": held_out, "planned": planned, **counted}
+    left_out = contacts - planned - sum(held_out.values())
+    return {"contacts": contacts, "left_out": left_out, **held_out, "planned": planned, **counted}

@@ -78,6 +78,28 @@ MESSAGE_FACTS: dict[str, Any] = {
     "machine_clicks": pl.Int64,
 }
 
+ASSIGNMENTS: dict[str, Any] = {
+    "run_id": pl.String,
+    "campaign": pl.String,
+    "experiment": pl.String,
+    "layer": pl.String,
+    "contact_id": pl.String,
+    "variant": pl.String,
+    "status": pl.String,  # planned, held_out, held_out_globally
+    "assigned_at": Time,
+    "first_run_id": pl.String,
+    "reassigned_from": pl.String,
+    "exposed_at": Time,
+}
+
+ASSIGNED: dict[str, Any] = {  # of the audience: what assignments are made from
+    "contact_id": pl.String,
+    "status": pl.String,
+    "variant": pl.String,
+    "first_run_id": pl.String,
+    "reassigned_from": pl.String,
+}
+
 AUDIENCE_SUMMARY: dict[str, Any] = {**_RUN, "status": pl.String, "reason": pl.String, "contacts": pl.Int64}
 
 _ENGAGEMENT = (

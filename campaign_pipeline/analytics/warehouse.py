@@ -11,6 +11,7 @@ import polars as pl
 
 from campaign_pipeline.analytics.schemas import (
     AB_RESULTS,
+    ASSIGNMENTS,
     AUDIENCE,
     AUDIENCE_SUMMARY,
     CAMPAIGN_DAYS,
@@ -29,6 +30,7 @@ VIEWS: Mapping[str, Mapping[str, Any]] = {
     "campaign_days": CAMPAIGN_DAYS,
     "ab_results": AB_RESULTS,
     "delivery_events": DELIVERY_EVENTS,
+    "assignments": ASSIGNMENTS,
     "audience": {"run_id": pl.String, **AUDIENCE},
 }
 """Views of the warehouse, each named as its folder in the lake, with the columns that they show."""

@@ -1,20 +1,19 @@
 """The frozen audience of a run: who is sent to, in which variant, where and when; and who is not, and why.
 
 Reasons not to send come first, so that the variants are compared on contacts who could all be sent to:
-address, suppression, consent, frequency caps, one contact an address; then the holdout; then the variant.
+address, suppression, consent, frequency caps, one contact an address; then holdouts and variants (see arms.py).
 """
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
 import polars as pl
 
-from campaign_pipeline.campaigns.assignment import bucket_ranges, choose_variants
+from campaign_pipeline.campaigns.arms import assign
+from campaign_pipeline.campaigns.experiments_policy import NO_POLICY, ExperimentsPolicy
 from campaign_pipeline.campaigns.quiet_hours import QuietHoursPolicy
 from campaign_pipeline.campaigns.send_times import WHERE, Timing, send_times
 from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.contacts.addresses import ADDRESS_COLUMN
-from campaign_pipeline.core.hashing import buckets
 from campaign_pipeline.core.lake import in_slices
 from campaign_pipeline.core.words import AudienceStatus, Channel
 
@@ -29,8 +28,13 @@ SCHEMA: dict[str, pl.DataType] = {
     "timezone": pl.String(),
     "wanted_at": pl.Datetime("us", "UTC"),  # when it would be sent to without quiet hours
     "window": pl.String(),  # the hours that quiet hours leave: see windows.py; "": any
+    "first_run_id": pl.String(),  # the earlier run that gave it this variant in the experiment; null: this one
+    "reassigned_from": pl.String(),  # its variant of before, which the campaign has no more; null: none
 }
 """The audience's columns; in the lake also `contact`, a struct of the contact's snapshot, for the renderer."""
+
+EARLIER = ("first_run_id", "reassigned_from")
+"""Columns that tell of an earlier run of the experiment."""
 
 SLICE = 50_000
 """Contacts whose snapshots are in memory together: they are most of the data."""
@@ -47,6 +51,8 @@ def freeze(
     quiet_hours: QuietHoursPolicy | None = None,
     *,
     capped: pl.DataFrame | None = None,
+    experiments: ExperimentsPolicy = NO_POLICY,
+    known: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """The audience of `run`: a row for each of `members` (contact_id), sorted by contact_id.
 
@@ -56,6 +62,7 @@ def freeze(
     `capped`: (contact_id, reason) of those who got as much as the team allows; None: nobody.
     A member without a row in `snapshot` (contact_snapshot) has no address.
     `quiet_hours`: what the team decided about them; without it the known rules hold (see send_times.py).
+    `experiments`: the team's policy for them; `known`: who has a variant already, see arms.assign.
     """
     campaign = run.campaign
     facts = (
@@ -72,7 +79,7 @@ def freeze(
         )
         .sort("contact_id")
     )
-    known = snapshot.select(
+    where = snapshot.select(
         pl.col("locale", *(name for name in WHERE if name in snapshot.columns)).gather(facts["row"])
     )
     left_out = (
@@ -91,22 +98,14 @@ def freeze(
     facts = facts.with_columns(
         status=pl.when(repeated).then(pl.lit(AudienceStatus.DUPLICATE_ADDRESS)).otherwise("status")
     )
-    ids = facts.get_column("contact_id")
+    arms = assign(run, facts.get_column("contact_id"), experiments, known)
+    facts = facts.with_columns(arms.select(*EARLIER, "variant", arm="status"))
     reached = pl.col("status").is_null()
-    facts = facts.with_columns(
-        in_holdout=_in_holdout(campaign.campaign, campaign.holdout, ids),
-        variant=_variants(campaign.campaign, campaign.weights, ids),
-    )
-    sent_to = reached & ~pl.col("in_holdout")
-    times = send_times(known, Timing.of(run, quiet_hours or QuietHoursPolicy()))
-    return pl.concat([facts, times, known.select("locale", "timezone")], how="horizontal").select(
+    sent_to = reached & (pl.col("arm") == AudienceStatus.PLANNED)
+    times = send_times(where, Timing.of(run, quiet_hours or QuietHoursPolicy()))
+    return pl.concat([facts, times, where.select("locale", "timezone")], how="horizontal").select(
         "contact_id",
-        pl.when(sent_to)
-        .then(pl.lit(AudienceStatus.PLANNED))
-        .when(reached)
-        .then(pl.lit(AudienceStatus.HELD_OUT))
-        .otherwise("status")
-        .alias("status"),
+        pl.when(reached).then("arm").otherwise("status").alias("status"),
         pl.when(pl.col("status") == AudienceStatus.SUPPRESSED)
         .then("why")
         .when(pl.col("status") == AudienceStatus.CAPPED)
@@ -120,6 +119,7 @@ def freeze(
         "timezone",
         pl.when(sent_to).then("wanted_at").alias("wanted_at"),
         pl.when(sent_to).then("window").alias("window"),
+        *(pl.when(sent_to).then(name).alias(name) for name in EARLIER),
     )
 
 
@@ -144,20 +144,6 @@ def with_contacts(frozen: pl.DataFrame, snapshot: pl.LazyFrame) -> pl.LazyFrame:
             yield joined.select(*frozen.columns, contact=contact)
 
     return in_slices(slices(), {**frozen.schema, "contact": pl.Struct(columns)})
-
-
-def _in_holdout(campaign: str, percent: float, ids: pl.Series) -> pl.Series:
-    if not percent:
-        return pl.Series([False]).new_from_index(0, len(ids))
-    return pl.Series(buckets(f"{campaign}:holdout", ids) < percent / 100)
-
-
-def _variants(campaign: str, weights: dict[str, float], ids: pl.Series) -> pl.Series:
-    """The seed is the campaign's name: anybody's GrowthBook SDK gives the same answer."""
-    names = list(weights)
-    ranges = bucket_ranges(list(weights.values()))
-    ranges[-1] = (ranges[-1][0], np.inf)  # rounding must not leave the last id without a variant
-    return pl.Series(names, dtype=pl.String).gather(pl.Series(choose_variants(buckets(campaign, ids), ranges)))
 
 
 def counts(audience: pl.DataFrame) -> pl.DataFrame:

@@ -9,11 +9,11 @@ from typing import Annotated, Literal, Self
 from croniter import CroniterBadDateError, croniter
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from campaign_pipeline.campaigns.experiment import ON_ALL, ExperimentDesign
+from campaign_pipeline.campaigns.names import Name
 from campaign_pipeline.contacts.addresses import EXAMPLES, channel_address
 from campaign_pipeline.core.clock import as_utc
 from campaign_pipeline.core.definitions import Definition, read_definition
-from campaign_pipeline.core.errors import InvalidInput
-from campaign_pipeline.core.ids import check_name
 from campaign_pipeline.core.words import Channel, EventType
 from campaign_pipeline.segments.moments import Zone
 
@@ -25,6 +25,9 @@ GOALS = (
     EventType.REPLIED,
     EventType.UNSUBSCRIBED,
 )
+
+NOT_IN_TEST = "not_in_test"
+"""In place of a variant, of contacts that get the control's message outside of the experiment."""
 
 MOST_VARIANTS = 20
 DOUBT_WINDOW = timedelta(days=3)
@@ -53,17 +56,6 @@ def _bounded(value: timedelta) -> timedelta:
     return value
 
 
-def _name(value: object) -> object:
-    """Names become partition keys and file names: only what is safe in both."""
-    if isinstance(value, str):
-        try:
-            check_name("the", value)
-        except InvalidInput as error:
-            raise ValueError(f"{error.message.removeprefix('the ')}. {error.hint}") from None
-    return value
-
-
-Name = Annotated[str, BeforeValidator(_name)]
 UtmValue = Annotated[str, Field(max_length=100)]
 LocalTime = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 """HH:MM, 00:00 to 23:59."""
@@ -215,6 +207,9 @@ class Campaign(Definition):
         exclude_if=lambda value: value == FALLBACK_WITHIN,
         description="How long after the run's time another channel may still be tried.",
     )
+    experiment: ExperimentDesign | None = Field(
+        None, exclude_if=lambda value: value is None, description="How it is tested, if not on all under its own name."
+    )
 
     @field_validator("goal", mode="before")
     @classmethod
@@ -231,6 +226,8 @@ class Campaign(Definition):
         names = [variant.name for variant in variants]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"the name {sorted(twice)[0]!r} is given twice")
+        if NOT_IN_TEST in names:
+            raise ValueError(f"the name {NOT_IN_TEST!r} is taken: those outside of the experiment have it")
         return variants
 
     @model_validator(mode="after")
@@ -279,6 +276,15 @@ class Campaign(Definition):
         """(channel, variant -> template) of each step: the campaign's own channel, then the fallbacks."""
         own = {variant.name: variant.template for variant in self.variants}
         return ((self.channel, own), *((step.channel, dict(step.templates)) for step in self.fallback))
+
+    @property
+    def design(self) -> ExperimentDesign:
+        return self.experiment or ON_ALL
+
+    @property
+    def experiment_name(self) -> str:
+        """Of the experiment whose assignments its runs share; also the seed of the variants."""
+        return self.design.name or self.campaign
 
     @property
     def control(self) -> str:

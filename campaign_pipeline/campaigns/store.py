@@ -6,6 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from campaign_pipeline.campaigns.definition import Campaign
+from campaign_pipeline.campaigns.experiments_policy import ExperimentsPolicy
 from campaign_pipeline.campaigns.life_cycle import move_campaign
 from campaign_pipeline.campaigns.sending_policy import SendingPolicy
 from campaign_pipeline.core import ids
@@ -15,8 +16,8 @@ from campaign_pipeline.core.tables import campaign_versions, campaigns, runs, se
 from campaign_pipeline.core.versions import Change, apply_version, newest_version, newest_versions, version
 from campaign_pipeline.core.words import RunState
 
-POLICY = "sending"
-"""The one name in the table of sending policies."""
+POLICY, EXPERIMENTS = "sending", "experiments"
+"""The team's policies: their names in the table."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,18 @@ def load_sending_policy(connection: sa.Connection) -> SendingPolicy:
     """The policy in force; an empty one if none was applied."""
     newest = newest_versions(connection, sending_versions).get(POLICY)
     return SendingPolicy.model_validate(newest.definition) if newest else SendingPolicy()
+
+
+def apply_experiments_policy(connection: sa.Connection, policy: ExperimentsPolicy, at: datetime) -> Change:
+    """As apply_sending_policy."""
+    definition = policy.model_dump(mode="json", exclude_none=True)
+    return apply_version(connection, sending_versions, EXPERIMENTS, definition, at)[0]
+
+
+def load_experiments_policy(connection: sa.Connection) -> ExperimentsPolicy:
+    """The policy in force; one without holdout and layers if none was applied."""
+    newest = newest_versions(connection, sending_versions).get(EXPERIMENTS)
+    return ExperimentsPolicy.model_validate(newest.definition) if newest else ExperimentsPolicy()
 
 
 def campaign_state(connection: sa.Connection, name: str) -> RunState:

@@ -9,7 +9,7 @@ from campaign_pipeline.analytics.decisions import ALPHA, SRM_ALPHA
 from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.cli.output import AsJson, console, progress_bar, show_json, show_table
 from campaign_pipeline.cli.setup import open_installation
-from campaign_pipeline.core.words import AudienceStatus
+from campaign_pipeline.core.words import HELD_OUT, AudienceStatus
 from campaign_pipeline.events.ingest import pending_bytes
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.results import compare, newest_measured, publish_report, run_account
@@ -69,18 +69,20 @@ def _show_account(installation: Installation, run: Run) -> None:
     """Where everybody in the segment went, as sums that add up."""
     account = run_account(installation, run.run_id)
     summary = installation.lake.read("audience_summary", run.run_id)
-    reasons = summary.filter(~pl.col("status").is_in([AudienceStatus.PLANNED.value, AudienceStatus.HELD_OUT.value]))
+    reasons = summary.filter(~pl.col("status").is_in([AudienceStatus.PLANNED, *HELD_OUT]))
     why = [
         f"{count:,} {(f'{status} ({reason})' if reason else status).replace('_', ' ')}"
         for status, reason, count in reasons.sort("contacts", descending=True)
         .select("status", "reason", "contacts")
         .iter_rows()
     ]
+    globally = account["held_out_globally"]
     console.print(
         f"  {account['contacts']:,} in the segment = {account['planned']:,} planned + {account['held_out']:,} held out"
-        f" + {account['left_out']:,} left out ({', '.join(why) or 'nobody'})"
+        + (f" + {globally:,} held out globally" if globally else "")
+        + f" + {account['left_out']:,} left out ({', '.join(why) or 'nobody'})"
     )
-    parts = [name for name in account if name not in ("contacts", "planned", "held_out", "left_out")]
+    parts = [name for name in account if name not in ("contacts", "planned", *HELD_OUT, "left_out")]
     sums = " + ".join(f"{account[name]:,} {name.replace('_', ' ')}" for name in parts)
     console.print(f"  {account['planned']:,} planned = {sums}")
 

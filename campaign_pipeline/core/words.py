@@ -48,12 +48,17 @@ class AudienceStatus(StrEnum):
     """What the freeze decided for each contact of the segment."""
 
     PLANNED = "planned"  # gets a message
-    HELD_OUT = "held_out"  # in the holdout: deliberately not sent to
+    HELD_OUT = "held_out"  # in the campaign's holdout: deliberately not sent to
+    HELD_OUT_GLOBALLY = "held_out_globally"  # in the team's global holdout: not sent to by any campaign of the purpose
     NO_ADDRESS = "no_address"  # has no valid address for the channel
     NO_CONSENT = "no_consent"  # did not grant consent for channel and purpose
     SUPPRESSED = "suppressed"  # the address is suppressed; the reason says why
     CAPPED = "capped"  # got as many messages lately as the team allows; the reason says which cap
     DUPLICATE_ADDRESS = "duplicate_address"  # another contact of the run has the same address
+
+
+HELD_OUT = (AudienceStatus.HELD_OUT, AudienceStatus.HELD_OUT_GLOBALLY)
+"""Statuses of contacts who could be sent to and deliberately are not."""
 
 
 class Outcome(StrEnum):

@@ -11,7 +11,14 @@ from campaign_pipeline.analytics.warehouse import rebuild_warehouse
 from campaign_pipeline.defs.partitions import campaign_runs, run_days, split_run_day
 from campaign_pipeline.defs.presentation import Materialised, picture, table
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.results import compare, measure_facts, measure_metrics, publish_report, run_account
+from campaign_pipeline.operations.results import (
+    compare,
+    measure_assignments,
+    measure_facts,
+    measure_metrics,
+    publish_report,
+    run_account,
+)
 
 SHOWN = ("variant", "planned", "accepted", "delivered", "opened", "clicked", "replied", "unsubscribed", "bounced")
 
@@ -60,6 +67,30 @@ def campaign_metrics(context: dg.AssetExecutionContext, installation: dg.Resourc
 
 @dg.asset(
     group_name="analytics",
+    kinds={"duckdb", "parquet"},
+    partitions_def=campaign_runs,
+    deps=["audience", "message_facts"],
+    owners=["team:data"],
+)
+def assignments(context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]) -> Materialised:
+    """Who was assigned to what in the run's experiment, since when, and who got the message."""
+    found = measure_assignments(installation, context.partition_key)
+    by_variant = found.group_by("experiment", "status", "variant").agg(
+        contacts=pl.len(),
+        kept_from_earlier_runs=(pl.col("first_run_id") != pl.col("run_id")).sum(),
+        reassigned=pl.col("reassigned_from").count(),
+        exposed=pl.col("exposed_at").count(),
+    )
+    return Materialised(
+        metadata={
+            "dagster/row_count": found.height,
+            "by_variant": table(by_variant.sort("experiment", "status", "variant")),
+        }
+    )
+
+
+@dg.asset(
+    group_name="analytics",
     kinds={"scipy", "parquet"},
     partitions_def=run_days,
     deps=["message_facts"],
@@ -102,6 +133,7 @@ def campaign_report(context: dg.AssetExecutionContext, installation: dg.Resource
     deps=[
         dg.AssetDep("campaign_metrics", partition_mapping=dg.AllPartitionMapping()),
         dg.AssetDep("ab_results", partition_mapping=dg.AllPartitionMapping()),
+        dg.AssetDep("assignments", partition_mapping=dg.AllPartitionMapping()),
     ],
     owners=["team:data"],
 )

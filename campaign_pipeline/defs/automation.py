@@ -44,8 +44,8 @@ take_in_events = _job(
 update_day = _job("update_day", ["delivery_events"], description="Write the events of one day anew.")
 measure_run = _job(
     "measure_run",
-    ["message_facts", "campaign_metrics"],
-    description="Facts and metrics of one run.",
+    ["message_facts", "assignments", "campaign_metrics"],
+    description="Facts, assignments and metrics of one run.",
 )
 compare_variants = _job(
     "compare_variants", ["ab_results"], description="The A/B result of one run as it stood at the end of one day."

@@ -6,14 +6,25 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
+import sqlalchemy as sa
+
 from campaign_pipeline.campaigns.definition import Campaign, read_campaign
+from campaign_pipeline.campaigns.experiments_policy import ExperimentsPolicy, read_experiments_policy
+from campaign_pipeline.campaigns.layers import clashes
 from campaign_pipeline.campaigns.sending_policy import SendingPolicy, read_sending_policy
-from campaign_pipeline.campaigns.store import apply_campaign, apply_sending_policy, load_campaigns
+from campaign_pipeline.campaigns.store import (
+    apply_campaign,
+    apply_experiments_policy,
+    apply_sending_policy,
+    campaign_state,
+    load_campaigns,
+    load_experiments_policy,
+)
 from campaign_pipeline.core.database import writing
 from campaign_pipeline.core.definitions import Definition, Location, read_yaml
 from campaign_pipeline.core.errors import InvalidDefinition, InvalidInput
 from campaign_pipeline.core.versions import Change
-from campaign_pipeline.core.words import Channel
+from campaign_pipeline.core.words import Channel, RunState
 from campaign_pipeline.messages.authoring.reading import read_template_file
 from campaign_pipeline.messages.definition import Template
 from campaign_pipeline.messages.store import apply_template, load_templates
@@ -24,8 +35,8 @@ from campaign_pipeline.segments.references import check_references
 from campaign_pipeline.segments.store import apply_segment, load_segments
 from campaign_pipeline.segments.tree import EngagedNode
 
-SENDING = ("sending", "policy")
-"""Kind and name of the sending policy, of which there is one."""
+SENDING, EXPERIMENTS = ("sending", "policy"), ("experiments", "policy")
+"""Kind and name of the team's policies, of which there is one each."""
 
 D = TypeVar("D", bound=Definition)
 
@@ -47,6 +58,7 @@ class Folder:
     templates: Mapping[str, Template]
     campaigns: Mapping[str, Campaign]
     sending: SendingPolicy | None
+    experiments: ExperimentsPolicy | None
     files: Mapping[tuple[str, str], Path]
 
 
@@ -67,6 +79,7 @@ def apply_folder(installation: Installation, folder: Path) -> list[Applied]:
         for name, campaign in load_campaigns(connection).items():
             if name not in found.campaigns:  # a changed template must still fit the campaigns that use it
                 _check_campaign(campaign, folder, segments, templates)
+        _check_experiments(found, folder, campaigns, _cancelled(connection), load_experiments_policy(connection))
         return [
             *(Applied("segment", name, apply_segment(connection, each, at)) for name, each in found.segments.items()),
             *(Applied("template", name, apply_template(connection, each, at)[0]) for name, each in completed.items()),
@@ -79,13 +92,18 @@ def apply_folder(installation: Installation, folder: Path) -> list[Applied]:
                 for policy in (found.sending,)
                 if policy is not None
             ),
+            *(
+                Applied(*EXPERIMENTS, apply_experiments_policy(connection, policy, at))
+                for policy in (found.experiments,)
+                if policy is not None
+            ),
         ]
 
 
 def read_folder(folder: Path) -> Folder:
     """All definitions under `folder`: segments/, templates/ and campaigns/, each *.yaml and *.json one definition.
 
-    Beside these folders may be one file for the sending policy: sending.yaml (or .yml, .json).
+    Beside these folders may be one file for each policy of the team: sending.yaml and experiments.yaml (.yml, .json).
     """
     if not folder.is_dir():
         raise InvalidInput(
@@ -95,22 +113,26 @@ def read_folder(folder: Path) -> Folder:
     segments = _read(folder / "segments", "segment", read_segment_file, files)
     templates = _read(folder / "templates", "template", read_template_file, files)
     campaigns = _read(folder / "campaigns", "campaign", read_campaign, files)
-    sending = _read_sending(folder, files)
+    sending = _read_policy(folder, SENDING, read_sending_policy, files)
+    experiments = _read_policy(folder, EXPERIMENTS, read_experiments_policy, files)
     if not files:
         raise InvalidInput(
             f"{folder} holds no definitions", "Put YAML or JSON files under its segments/, templates/ and campaigns/."
         )
-    return Folder(segments, templates, campaigns, sending, files)
+    return Folder(segments, templates, campaigns, sending, experiments, files)
 
 
-def _read_sending(folder: Path, files: dict[tuple[str, str], Path]) -> SendingPolicy | None:
-    found = [file for file in (folder / f"sending.{ending}" for ending in ("yaml", "yml", "json")) if file.is_file()]
+def _read_policy(
+    folder: Path, key: tuple[str, str], read: Callable[[Path], D], files: dict[tuple[str, str], Path]
+) -> D | None:
+    kind = key[0]
+    found = [file for file in (folder / f"{kind}.{ending}" for ending in ("yaml", "yml", "json")) if file.is_file()]
     if not found:
         return None
     if len(found) > 1:
-        raise InvalidDefinition(found[1], 0, "", f"there is one sending policy, and it is in {found[0]} already")
-    files[SENDING] = found[0]
-    return read_sending_policy(found[0])
+        raise InvalidDefinition(found[1], 0, "", f"there is one {kind} policy, and it is in {found[0]} already")
+    files[key] = found[0]
+    return read(found[0])
 
 
 def _read(folder: Path, kind: str, read: Callable[[Path], D], files: dict[tuple[str, str], Path]) -> dict[str, D]:
@@ -154,6 +176,28 @@ def _check_campaign(
             raise InvalidDefinition(file, line, field, problem)
 
 
+def _cancelled(connection: sa.Connection) -> set[str]:
+    return {name for name in load_campaigns(connection) if campaign_state(connection, name) == RunState.CANCELLED}
+
+
+def _check_experiments(
+    found: Folder, folder: Path, campaigns: Mapping[str, Campaign], cancelled: set[str], in_force: ExperimentsPolicy
+) -> None:
+    """Layers are those of the policy, and no two experiments of one have a contact in common."""
+    layers = (found.experiments or in_force).layers
+    running = {name: each for name, each in campaigns.items() if name not in cancelled}
+    for name, campaign in running.items():
+        file = found.files.get(("campaign", name), folder)
+        if (layer := campaign.design.layer) is not None and layer not in layers:
+            problem = f"layer {layer!r} of campaign {name!r} does not exist{_nearest(layer, layers)}"
+            hint = "Layers stand in experiments.yaml beside the folders: layers: {NAME: what it is for}"
+            raise InvalidDefinition(file, _line(file, "experiment.layer"), "experiment.layer", problem, hint)
+        if name in found.campaigns:
+            for field, problem in clashes(campaign, running.values()):
+                at = f"experiment.{field}"
+                raise InvalidDefinition(file, _line(file, at), at, problem)
+
+
 def _check_engagement(segment: Segment, file: Path, campaigns: Mapping[str, Campaign]) -> None:
     """The campaigns and variants that the segment asks for engagement with are there."""
     for line in walk(segment):
@@ -172,6 +216,8 @@ def _check_engagement(segment: Segment, file: Path, campaigns: Mapping[str, Camp
 
 def _line(file: Path, path: str) -> int:
     """The line of what stands at `path`, or of what is nearest above it."""
+    if not file.is_file():
+        return 0
     lines = read_yaml(file)[1]
     place = tuple(int(part) if part.isdigit() else part for part in path.split("."))
     return next(lines[place[:end]] for end in range(len(place), -1, -1) if place[:end] in lines)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
+from campaign_pipeline.campaigns.definition import NOT_IN_TEST
 from campaign_pipeline.campaigns.gates import Gate
 from campaign_pipeline.campaigns.sender_policy import pace_of
 from campaign_pipeline.campaigns.sending_policy import SendingPolicy
@@ -79,7 +80,8 @@ def _planned(installation: Installation, run: Run, templates: Mapping[str, Store
         there = [field.name for field in contact.fields] if isinstance(contact, pl.Struct) else []
         kept = [name for name in there if name in read | addresses] or ["contact_id"]
         rows = rows.with_columns(contact=pl.struct(pl.col("contact").struct.field(name) for name in kept))
-    return rows.select("contact_id", "status", "variant", "address", "send_at", "locale", "window", "contact").collect()
+    variant = pl.col("variant").replace(NOT_IN_TEST, run.campaign.control)  # outside of the test, the control's message
+    return rows.select("contact_id", "status", variant, "address", "send_at", "locale", "window", "contact").collect()
 
 
 def _step(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from campaign_pipeline.analytics.assignments import build_assignments
 from campaign_pipeline.analytics.experiments import ab_results
 from campaign_pipeline.analytics.facts import build_message_facts
 from campaign_pipeline.analytics.metrics import (
@@ -21,6 +22,7 @@ from campaign_pipeline.core.errors import NotFound
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
 from campaign_pipeline.dispatch.states import states
+from campaign_pipeline.operations.assignments import expected_weights
 from campaign_pipeline.operations.installation import Installation
 
 
@@ -33,6 +35,15 @@ def measure_facts(installation: Installation, run_id: str) -> pl.DataFrame:
     facts = build_message_facts(installation.lake, run_id, where, channel=run.campaign.channel)
     installation.lake.write(facts, "message_facts", run_id)
     return facts
+
+
+def measure_assignments(installation: Installation, run_id: str) -> pl.DataFrame:
+    """Write assignments of the run, from its audience and facts: who was assigned to what, and who got it."""
+    with reading(installation.engine) as connection:
+        run = load_run(connection, run_id)
+    assignments = build_assignments(installation.lake, run)
+    installation.lake.write(assignments, "assignments", run_id)
+    return assignments
 
 
 def measure_metrics(installation: Installation, run_id: str) -> pl.DataFrame:
@@ -55,7 +66,7 @@ def compare(installation: Installation, run_id: str, day: date | None) -> pl.Dat
         installation.lake.read("message_facts", run_id),
         goal=campaign.goal,
         control=campaign.control,
-        weights=campaign.weights,
+        weights=expected_weights(installation, run),
         as_of_day=day or _newest_day(installation, run_id),
         decide_from=(run.as_of + campaign.decide_after).date(),
     )

@@ -12,7 +12,13 @@ from campaign_pipeline.campaigns.audience import freeze, read_columns, with_cont
 from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.life_cycle import ENDED, move_campaign, move_run, run_state
 from campaign_pipeline.campaigns.send_times import Timing
-from campaign_pipeline.campaigns.store import Run, campaign_state, load_run, load_sending_policy
+from campaign_pipeline.campaigns.store import (
+    Run,
+    campaign_state,
+    load_experiments_policy,
+    load_run,
+    load_sending_policy,
+)
 from campaign_pipeline.campaigns.timetable import Timetable
 from campaign_pipeline.contacts.addresses import ADDRESS_COLUMN
 from campaign_pipeline.contacts.consent import MARKETING
@@ -32,6 +38,7 @@ from campaign_pipeline.messages.preview import example_contact, preview_with_exa
 from campaign_pipeline.messages.rates import estimate, read_rates
 from campaign_pipeline.messages.store import StoredTemplate, load_templates
 from campaign_pipeline.messages.tracking import link_rules, with_utm
+from campaign_pipeline.operations.assignments import first_assignments, staged_assignments
 from campaign_pipeline.operations.checks import MESSAGES_HINT, check_run, message_gates
 from campaign_pipeline.operations.content import item_types
 from campaign_pipeline.operations.installation import Installation
@@ -68,11 +75,15 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
         if ledger.is_planned(connection, run_id):
             return run, _frozen(lake, run_id)
     marker = read_marker(lake)  # first: a newer snapshot that slips in is younger than it says, never older
-    with lake.held(ASSET) as contacts:
-        frozen = _freeze(installation, run, contacts)
+    with first_assignments(installation, run) as known, lake.held(ASSET) as contacts:
+        frozen = _freeze(installation, run, contacts, known)
         whole = with_contacts(frozen, contacts)
-        with lake.staged(whole, "audience", run_id, metadata=marker.metadata() if marker else None) as put:
-            if not ledger.put_unless_planned(installation.engine, run_id, put):
+        with (
+            staged_assignments(installation, run, known, frozen) as put_assignments,
+            lake.staged(whole, "audience", run_id, metadata=marker.metadata() if marker else None) as put,
+        ):
+            # The assignments first: after a crash in between, the run is frozen anew and finds its own.
+            if not ledger.put_unless_planned(installation.engine, run_id, *put_assignments, put):
                 return run, _frozen(lake, run_id)
     return run, frozen
 
@@ -81,20 +92,30 @@ def _frozen(lake: Lake, run_id: str) -> pl.DataFrame:
     return lake.scan("audience", run_id).select(pl.exclude("contact")).collect()
 
 
-def _freeze(installation: Installation, run: Run, contacts: pl.LazyFrame) -> pl.DataFrame:
-    """Who of the segment is sent to, by what is known now."""
+def _freeze(installation: Installation, run: Run, contacts: pl.LazyFrame, known: pl.DataFrame | None) -> pl.DataFrame:
+    """Who of the segment is sent to, by what is known now; `known`: who has a variant of the experiment already."""
     snapshot = contacts.select(read_columns(run.campaign.channel, contacts.collect_schema())).collect()
     with reading(installation.engine) as connection:
         consented = consented_for(connection, installation, run.campaign.channel, run.campaign.purpose)
         addresses = snapshot.get_column(ADDRESS_COLUMN[run.campaign.channel])
         suppressed = suppressed_for(connection, installation, run, addresses)
-        policy = load_sending_policy(connection)
+        policy, experiments = load_sending_policy(connection), load_experiments_policy(connection)
         if _is_us_marketing(connection, run.campaign):
             suppressed = pl.concat([suppressed, us_marketing(addresses)])
         applying = caps.applying(policy.caps, run.campaign.channel, run.campaign.purpose)
         capped = caps.capped(connection, applying, installation.clock(), but_run=run.run_id)
     members = installation.lake.read("segment_members", run.run_id)
-    return freeze(run, members, snapshot, consented, suppressed, policy.quiet_hours, capped=capped)
+    return freeze(
+        run,
+        members,
+        snapshot,
+        consented,
+        suppressed,
+        policy.quiet_hours,
+        capped=capped,
+        experiments=experiments,
+        known=known,
+    )
 
 
 def timetable(installation: Installation, run: Run, audience: pl.DataFrame) -> Timetable:

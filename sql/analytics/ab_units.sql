@@ -5,7 +5,7 @@
 -- Grain    one row per contact that was assigned to a variant and planned (by assignment: whether sent or not)
 -- Output   variant
 --          delivered, read, bounced, opened, clicked, replied, unsubscribed, complained   true | false, by $until
--- Rule     Held-out contacts are no arm of the test. Delivered means delivered and not bounced by then.
+-- Rule     Held-out contacts and those outside of the test (variant not_in_test) are no arm of it. Delivered means delivered and not bounced by then.
 -- Source   analysis by assignment: Kohavi, Tang, Xu, Trustworthy Online Controlled Experiments (2020), chapter 3
 
 SELECT
@@ -19,4 +19,4 @@ SELECT
     coalesce(unsubscribed_at < $until, false) AS unsubscribed,
     coalesce(complained_at < $until, false) AS complained
 FROM facts
-WHERE status = 'planned'
+WHERE status = 'planned' AND variant <> 'not_in_test'

@@ -28,6 +28,7 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
     assets = sorted(key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys())
     assert assets == [
         "ab_results",
+        "assignments",
         "audience",
         "behaviour_history",
         "campaign_metrics",

@@ -101,7 +101,8 @@ def definitions(folder: Path) -> Path:
         template = "text" if channel == "sms" else "mail"
         texts[f"campaigns/{name}.yaml"] = (
             f"campaign: {name}\nchannel: {channel}\nsegment: everybody\n"
-            f"variants: [{{name: only, weight: 1, template: {template}}}]\n"
+            f"variants: [{{name: one, weight: 1, template: {template}}}, "
+            f"{{name: two, weight: 1, template: {template}}}]\n"
         )
     for name, text in texts.items():
         path = folder / name

@@ -51,8 +51,22 @@ def test_the_account_of_each_run_adds_up(town: Rehearsal, runs: dict[str, str]) 
         account = run_account(town.installation, run_id)
         members = town.installation.lake.read("segment_members", run_id).height
         assert account["contacts"] == members
-        assert account["planned"] + account["held_out"] + account["left_out"] == members
+        assert account["planned"] + account["held_out"] + account["held_out_globally"] + account["left_out"] == members
         assert account["accepted"] == account["planned"]
+
+
+def test_assignments_say_who_was_assigned_and_who_got_it(town: Rehearsal, runs: dict[str, str]) -> None:
+    lake = town.installation.lake
+    for run_id in runs.values():
+        assignments, facts = lake.read("assignments", run_id), lake.read("message_facts", run_id)
+        in_it = facts.filter(pl.col("status").is_in(["planned", "held_out"]))
+        assert assignments.select("contact_id", "variant", "status").equals(
+            in_it.select("contact_id", "variant", "status")
+        )
+        assert set(assignments.drop_nulls("exposed_at")["contact_id"]) == set(facts.filter("accepted")["contact_id"])
+    with duckdb.connect(str(town.installation.settings.warehouse_path), read_only=True) as connection:
+        shown = connection.execute("SELECT DISTINCT experiment FROM assignments ORDER BY 1").fetchall()
+    assert shown == [(campaign,) for campaign in sorted(CAMPAIGNS)]
 
 
 def test_facts_say_what_the_ground_truth_says(town: Rehearsal, runs: dict[str, str]) -> None:

@@ -38,10 +38,10 @@ runs = sa.Table(
     sa.Column("next_wave_at", Utc),  # when something of it is due again; null: at once
 )
 
-sending_versions = sa.Table(  # the team's sending policy: rates, warm-up, caps; the newest holds
+sending_versions = sa.Table(  # the team's policies: rates, warm-up, caps; experiments; the newest holds
     "sending_versions",
     metadata,
-    sa.Column("policy", sa.String(50), primary_key=True),  # sending: there is one
+    sa.Column("policy", sa.String(50), primary_key=True),  # sending or experiments: there is one of each
     sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("hash", sa.String(24), nullable=False),
     sa.Column("definition", Json, nullable=False),

@@ -5,11 +5,13 @@ themselves follow from the contact's external id, so that whoever knows that cou
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from campaign_pipeline.campaigns.first_assignments import held
 from campaign_pipeline.core.ids import digest
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.operations.privacy.person import Person
@@ -33,6 +35,9 @@ class Pseudonyms:
 
 
 Whose = Callable[[Person], pl.Expr]
+Alone = Callable[[Lake, str], AbstractContextManager[None]]
+"""Holds off whoever else would write the partition from what is there."""
+
 Rewrite = Callable[[pl.DataFrame, pl.Expr, Pseudonyms, str], pl.DataFrame]
 """(rows of a partition, which of them are the contact's, pseudonyms, run id or partition) -> what is left."""
 
@@ -44,6 +49,7 @@ class Asset:
     name: str
     whose: Whose
     rewrite: Rewrite
+    alone: Alone = lambda _lake, _partition: nullcontext()
 
     def find(self, lake: Lake, person: Person) -> Iterator[tuple[str, pl.DataFrame]]:
         """(partition, the contact's rows) of each partition that has some."""
@@ -54,6 +60,10 @@ class Asset:
 
     def erase(self, lake: Lake, partition: str, person: Person, pseudonyms: Pseudonyms) -> None:
         """Put a partition without the contact in its place; its marker stays with it."""
+        with self.alone(lake, partition):
+            self._rewrite(lake, partition, person, pseudonyms)
+
+    def _rewrite(self, lake: Lake, partition: str, person: Person, pseudonyms: Pseudonyms) -> None:
         path = lake.path(self.name, partition)
         kept = {key: value for key, value in pl.read_parquet_metadata(path).items() if key != "ARROW:schema"}
         rows = pl.read_parquet(path, glob=False)
@@ -130,6 +140,8 @@ PERSONAL = (
     Asset("segment_changes", _by_contact, _removed),
     Asset("segment_members", _by_contact, _member),
     Asset("message_facts", _by_contact, _fact),
+    Asset("assignments", _by_contact, _member),
+    Asset("first_assignments", _by_contact, _removed, held),
     Asset("received_events", _by_message, _event),
     Asset("delivery_events", _by_message, _event),
     Asset("messages", _by_contact, _message),

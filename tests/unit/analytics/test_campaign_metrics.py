@@ -86,6 +86,7 @@ def test_the_account_adds_up_to_everyone_in_the_segment(facts):
         "contacts": 14,
         "left_out": 2,
         "held_out": 2,
+        "held_out_globally": 0,
         "planned": 10,
         "accepted": 3,
         "failed": 2,

@@ -37,6 +37,7 @@ def test_views_show_what_is_in_the_lake_with_the_types_of_an_empty_one(settings,
     lake.write(build_campaign_metrics(facts), "campaign_metrics", RUN)
     lake.write(build_campaign_days(facts), "campaign_days", RUN)
     lake.write(ab_results(facts, goal="clicked", control="a"), "ab_results", f"{RUN}/2026-03-02")
+    lake.write(pl.DataFrame(schema=dict(VIEWS["assignments"])), "assignments", RUN)
     assert rebuild_warehouse(settings, lake) == dict.fromkeys(VIEWS, 1)
     assert {view: [row[:2] for row in ask(settings, f"DESCRIBE {view}")] for view in VIEWS} == empty
     assert ask(settings, "SELECT variant, clicked FROM campaign_metrics ORDER BY 1") == [("a", 3), ("b", 9)]

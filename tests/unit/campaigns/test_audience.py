@@ -83,6 +83,8 @@ def test_a_planned_contact_has_variant_address_time_and_all_that_is_known(make_r
         "timezone": "Europe/Vienna",
         "wanted_at": run.as_of,
         "window": "",
+        "first_run_id": None,
+        "reassigned_from": None,
         "contact": {
             "contact_id": "a",
             "email": "a@example.com",
