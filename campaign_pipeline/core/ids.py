@@ -11,7 +11,7 @@ _LONGEST_NAME = 50
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 """Names of campaigns, segments, templates and variants: what is safe in Dagster keys and file names."""
 
-RUN_ID = re.compile(r"(?P<campaign>[a-z][a-z0-9_-]{0,49})--(?P<stamp>\d{8}t\d{6}z)")
+RUN_ID = re.compile(r"(?P<campaign>[a-z][a-z0-9_-]{0,49})--(?P<stamp>[0-9]{8}t[0-9]{6}z)")
 
 
 def digest(*parts: str) -> str:
