@@ -5,7 +5,8 @@ import polars as pl
 
 from campaign_pipeline.defs.partitions import days
 from campaign_pipeline.defs.presentation import Materialised, table
-from campaign_pipeline.events.ingest import build_day, receive
+from campaign_pipeline.events.days import build_day, rules_of
+from campaign_pipeline.events.ingest import receive
 from campaign_pipeline.operations.installation import Installation
 
 TOUCHED_DAYS = "touched_days"
