@@ -1,6 +1,6 @@
 """SendGrid's posts, many at a time: to the same rows as the reference parser, without an object for each event.
 
-Only plain posts are read here: objects whose fields have the types that SendGrid documents. Their fields become columns,
+Only plain posts are read here: objects whose fields have the types that SendGrid documents. The fields become columns,
 and DuckDB works out the rest. All other posts are for the reference, providers/sendgrid.py, one by one.
 """
 
@@ -76,18 +76,13 @@ def read_posts(records: Sequence[Located]) -> Bulk:
 
 def events_of(rows: pl.DataFrame) -> list[Event]:
     """Rows (columns WORKING) as events, for what follows from them."""
-    return [
-        Event(
-            **row
-            | {
-                "channel": Channel(row["channel"]),
-                "type": EventType(row["type"]),
-                "suppress": SuppressionReason(row["suppress"]) if row["suppress"] else None,
-                "identity": (),
-            }
-        )
-        for row in rows.drop("network").iter_rows(named=True)
-    ]
+    return [_event(row) for row in rows.drop("network").iter_rows(named=True)]
+
+
+def _event(row: dict[str, Any]) -> Event:
+    suppress = SuppressionReason(row["suppress"]) if row["suppress"] else None
+    row |= {"channel": Channel(row["channel"]), "type": EventType(row["type"]), "suppress": suppress}
+    return Event(**row, identity=())
 
 
 def _items(record: Record) -> list[dict[str, Any]] | None:

@@ -40,8 +40,7 @@ def build_day(lake: Lake, day: str, rules: MachineRules | None = None) -> pl.Laz
     """
     rules = rules or machine_rules()
     scratch = lake.root / ASSET / f".{day}.scratch"
-    config: dict[str, str | int] = {"memory_limit": _MEMORY, "temp_directory": str(scratch)}
-    with duckdb.connect(":memory:", config=config) as connection:
+    with duckdb.connect(":memory:", config={"memory_limit": _MEMORY, "temp_directory": str(scratch)}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         _register(connection, lake, date.fromisoformat(day), rules)
         params = {

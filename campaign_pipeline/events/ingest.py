@@ -144,7 +144,7 @@ def _take_in(engine: sa.Engine, lake: Lake, settings: Settings, read: _Read, rec
     received.settled += settled
     received.rejected += len(rejected)
     received.trials += read.bulk.height + len(read.events) - rows.height
-    received.unknown += rows.get_column("type").eq(EventType.UNKNOWN.value).sum()
+    received.unknown += rows.filter(pl.col("type") == EventType.UNKNOWN.value).height
 
 
 def _run_days(rows: pl.DataFrame, ours: Iterable[str], days: set[str]) -> set[RunDay]:

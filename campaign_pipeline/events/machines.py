@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from importlib.metadata import version
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
 
@@ -64,9 +64,9 @@ class Agent(Definition):
 
 
 class Agents(Definition):
-    crawlers: bool = Field(True, description=f"Those of the {LIBRARY} library are machines.")
+    crawlers: bool = Field(default=True, description=f"Those of the {LIBRARY} library are machines.")
     machines: tuple[Agent, ...] = ()
-    people: tuple[Agent, ...] = Field((), description="Are none, whatever else says so.")
+    people: tuple[Agent, ...] = Field(default=(), description="Are none, whatever else says so.")
 
 
 class Network(Definition):
@@ -79,12 +79,12 @@ class MachineRules(Definition):
     version: str
     too_fast: TooFast
     all_links: AllLinks
-    agents: Agents = Agents(crawlers=True)
+    agents: Agents = Agents()
     networks: tuple[Network, ...] = ()
 
     @property
     def label(self) -> str:
-        """Version, digest of the content and version of the library: different wherever a day can come out different."""
+        """Version, digest of the content, version of the library: another one wherever a day can come out different."""
         return f"{self.version} ({digest(self.model_dump_json())[:8]}, {LIBRARY} {version(LIBRARY)})"
 
     def machine_agents(self, user_agents: Iterable[str]) -> list[str]:
@@ -102,15 +102,15 @@ class MachineRules(Definition):
         return bool(machines and machines.search(agent)) or (self.agents.crawlers and _is_crawler(agent))
 
     def _is_listed(self, text: str) -> bool:
-        network = ip_network(text)
-        return any(network.version == listed.version and network.subnet_of(listed) for listed in self._networks)  # pyright: ignore[reportArgumentType]
+        first = ip_network(text).network_address  # the rules' are no smaller
+        return any(first in listed for listed in self._networks)
 
     @cached_property
     def _patterns(self) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
         return _any_of(self.agents.people), _any_of(self.agents.machines)
 
     @cached_property
-    def _networks(self) -> list[object]:
+    def _networks(self) -> list[IPv4Network | IPv6Network]:
         return [ip_network(each.network) for each in self.networks]
 
 

@@ -58,4 +58,3 @@ def files_of(lake: Lake, day: date) -> list[Path]:
 def has_day(lake: Lake, day: date) -> bool:
     """Whether something was received of `day`, or its events were built from files of an earlier version."""
     return (lake.root / ASSET / day.isoformat()).exists() or lake.exists("delivery_events", day.isoformat())
-

@@ -17,7 +17,9 @@ touched = sa.Table(  # what is to be written anew, noted with the cursor; a row 
     metadata,
     sa.Column("kind", sa.String(12), primary_key=True),  # touched.Kind of events: day, run, result, report
     sa.Column("key", sa.String(100), primary_key=True),  # the day, the run, or run|day
-    sa.Column("noted", sa.String(32), nullable=False),  # another one with each note: done is what was noted, and no more
+    sa.Column(
+        "noted", sa.String(32), nullable=False
+    ),  # another one with each note: done is what was noted, and no more
     sa.Column("noted_at", Utc, nullable=False),  # first: since when it is stale
 )
 
