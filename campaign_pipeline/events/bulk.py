@@ -5,12 +5,17 @@ and DuckDB works out the rest. All other posts are for the reference, providers/
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import duckdb
+import numpy as np
 import orjson
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from campaign_pipeline.core.ids import RUN_ID
 from campaign_pipeline.core.paths import SQL_DIR
@@ -33,8 +38,7 @@ TEXTS = (
 LATEST = 10**11
 """Seconds since 1970 that every clock and table can hold; later ones are for the reference."""
 
-_TEXT = frozenset({str, type(None)})
-_FIELDS = (*TEXTS, "timestamp", "sg_machine_open")
+_SHAPE = pa.struct([pa.field(name, pa.string()) for name in TEXTS])
 
 
 class Bulk(NamedTuple):
@@ -42,36 +46,25 @@ class Bulk(NamedTuple):
     others: list[Located]  # what is for the reference parsers
 
 
+@dataclass(frozen=True, slots=True)
+class _Post:
+    received_at: datetime
+    texts: pa.StructArray  # of TEXTS
+    seconds: list[int]
+    machine: list[bool]
+
+
 def read_posts(records: Sequence[Located]) -> Bulk:
     """The events of all plain SendGrid posts among `records`, and the records that are left, in their order."""
-    columns: dict[str, list[Any]] = {name: [] for name in _FIELDS}
-    owners: list[int] = []  # of each item, the number of its record
-    taken: list[int] = []
-    for number, (_, record) in enumerate(records):
-        items = _items(record) if (record.provider, record.kind) == ("sendgrid", "events") else None
-        if items is None:
-            continue
-        fields = [item.get for item in items]
-        for name, values in columns.items():
-            values += [field(name) for field in fields]
-        owners += [number] * len(items)
-        taken.append(number)
-    if odd := _odd(columns, owners):
-        plain = [records[number] for number in taken if number not in odd]
-        left = {*range(len(records))} - ({*taken} - odd)
-        return Bulk(read_posts(plain).rows, [records[number] for number in sorted(left)])
-    left = {*range(len(records))} - {*taken}
-    others = [records[number] for number in sorted(left)]
-    if not owners:
-        return Bulk(pl.DataFrame(schema=WORKING), others)
-    received = pl.Series([record.received_at for _, record in records], dtype=pl.Datetime("us", "UTC"))
-    fields = pl.DataFrame([pl.Series(name, columns[name], dtype=pl.String) for name in TEXTS]).with_columns(
-        pl.Series("timestamp", columns["timestamp"], dtype=pl.Int64),
-        pl.Series("machine", [said is True for said in columns["sg_machine_open"]], dtype=pl.Boolean),
-        received.gather(owners).alias("received_at"),
-        row_no=pl.int_range(len(owners)),
-    )
-    return Bulk(_rows(fields), others)
+    posts: list[_Post] = []
+    others: list[Located] = []
+    for located in records:
+        post = _read(located[1])
+        if post is None:
+            others.append(located)
+        else:
+            posts.append(post)
+    return Bulk(_rows(posts) if posts else pl.DataFrame(schema=WORKING), others)
 
 
 def events_of(rows: pl.DataFrame) -> list[Event]:
@@ -85,32 +78,38 @@ def _event(row: dict[str, Any]) -> Event:
     return Event(**row, identity=())
 
 
-def _items(record: Record) -> list[dict[str, Any]] | None:
-    """The objects of the post; None if it is anything but an array of objects."""
-    try:
-        found: Any = orjson.loads(record.body)
-    except orjson.JSONDecodeError:
+def _read(record: Record) -> _Post | None:
+    """None for what is no post of SendGrid's, or no plain one."""
+    if (record.provider, record.kind) != ("sendgrid", "events"):
         return None
-    return found if isinstance(found, list) and set(map(type, found)) <= {dict} else None
+    try:
+        items: Any = orjson.loads(record.body)
+        if not isinstance(items, list) or set(map(type, cast("list[Any]", items))) != {dict}:
+            return None
+        fields = cast("list[dict[str, Any]]", items)
+        seconds = [item.get("timestamp") for item in fields]
+        if set(map(type, seconds)) != {int} or min(seconds) < 0 or max(seconds) >= LATEST:
+            return None
+        texts = pa.array(fields, _SHAPE)
+    except (orjson.JSONDecodeError, pa.ArrowInvalid, pa.ArrowTypeError):  # a field is of another type
+        return None
+    events = texts.field("event")
+    if events.null_count or not pc.all(pc.not_equal(events, "")).as_py():
+        return None
+    return _Post(record.received_at, texts, seconds, [item.get("sg_machine_open") is True for item in fields])
 
 
-def _odd(columns: Mapping[str, Sequence[Any]], owners: Sequence[int]) -> set[int]:
-    """The posts with an item that is not plain: all fields of one are looked at only where one is."""
-    seconds = columns["timestamp"]
-    if (
-        all(_TEXT.issuperset(map(type, columns[name])) for name in TEXTS)
-        and all(columns["event"])
-        and all(type(value) is int and 0 <= value < LATEST for value in seconds)
-    ):
-        return set()
-    odd = {owner for owner, value in zip(owners, columns["event"], strict=True) if not value}
-    odd |= {owner for owner, at in zip(owners, seconds, strict=True) if type(at) is not int or not 0 <= at < LATEST}
-    for name in TEXTS:
-        odd |= {owner for owner, value in zip(owners, columns[name], strict=True) if type(value) not in _TEXT}
-    return odd
-
-
-def _rows(fields: pl.DataFrame) -> pl.DataFrame:
+def _rows(posts: Sequence[_Post]) -> pl.DataFrame:
+    texts = pl.from_arrow(pa.chunked_array([post.texts for post in posts]))
+    assert isinstance(texts, pl.Series)
+    lengths = [len(post.seconds) for post in posts]
+    received = pl.Series([post.received_at for post in posts], dtype=pl.Datetime("us", "UTC"))
+    fields = texts.struct.unnest().with_columns(
+        pl.Series("timestamp", [second for post in posts for second in post.seconds], dtype=pl.Int64),
+        pl.Series("machine", [said for post in posts for said in post.machine], dtype=pl.Boolean),
+        received.gather(np.repeat(np.arange(len(posts)), lengths)).alias("received_at"),
+        row_no=pl.int_range(sum(lengths)),
+    )
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("fields", fields)

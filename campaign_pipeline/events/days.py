@@ -3,14 +3,14 @@
 So any day can be written anew, in any order, and with other rules.
 """
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import cache
+from pathlib import Path
 
 import duckdb
 import polars as pl
 
-from campaign_pipeline.core.lake import Lake, in_slices
+from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.paths import SQL_DIR
 from campaign_pipeline.events.machines import REACH, MachineRules, machine_rules
 from campaign_pipeline.events.normalise import RECEIVED, SCHEMA
@@ -27,8 +27,7 @@ DELIVERY: dict[str, pl.DataType] = {
 RULES = "machine_rules"
 """Under this name a day's file says which rules it was built by."""
 
-_SLICE = 122_880
-_MEMORY = "1GB"
+_MEMORY = "512MB"
 """What sorting a day may take; more goes to the disk."""
 
 
@@ -51,9 +50,7 @@ def build_day(lake: Lake, day: str, rules: MachineRules | None = None) -> pl.Laz
             "links": rules.all_links.links,
             "within": rules.all_links.within,
         }
-        built = connection.sql(_query(), params=params)
-        frames = in_slices(_slices(built), DELIVERY)
-        lake.write(frames, ASSET, day, metadata={RULES: rules.label})
+        lake.write_by(lambda path: connection.execute(_copy(path, rules), params), ASSET, day)
     return lake.scan(ASSET, day)
 
 
@@ -100,11 +97,15 @@ def _register(connection: duckdb.DuckDBPyConnection, lake: Lake, day: date, rule
     connection.register("networks", pl.DataFrame({"network": networks}, schema={"network": pl.String}))
 
 
-def _slices(relation: duckdb.DuckDBPyRelation) -> Iterator[pl.DataFrame]:
-    for batch in relation.to_arrow_reader(_SLICE):
-        frame = pl.from_arrow(batch)
-        assert isinstance(frame, pl.DataFrame)
-        yield frame.cast(DELIVERY)  # pyright: ignore[reportArgumentType]
+def _copy(path: Path, rules: MachineRules) -> str:
+    return (
+        f"COPY ({_query()}) TO {_text(str(path))}"
+        f" (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{RULES}: {_text(rules.label)}}})"
+    )
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
 
 
 @cache

@@ -47,6 +47,10 @@ from campaign_pipeline.events.touched import RunDay, note_events
 __all__ = ["Pending", "Received", "pending_bytes", "receive"]
 
 
+AHEAD = 2
+"""Batches that are read while one is taken in."""
+
+
 @dataclass
 class Received:
     """What one call took in. `touched_days`: the days (YYYY-MM-DD) to build anew; `touched_runs`: runs of ours."""
@@ -77,7 +81,7 @@ class _Read:
 def receive(engine: sa.Engine, lake: Lake, settings: Settings, batch_bytes: int = BATCH_BYTES) -> Received:
     """Take in what the inbox received since the last call. Calling it at the same time twice does no harm.
 
-    While one batch is taken in the next is read; no more than these two are in memory.
+    While one batch is taken in the next ones are read; no more than AHEAD of them are in memory besides.
     """
     received = Received()
     for read in _ahead(engine, settings.inbox_dir, batch_bytes):
@@ -87,10 +91,10 @@ def receive(engine: sa.Engine, lake: Lake, settings: Settings, batch_bytes: int 
 
 def _ahead(engine: sa.Engine, folder: Path, batch_bytes: int) -> Iterator[_Read]:
     reading: deque[Future[_Read]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="inbox-reader") as pool:
+    with ThreadPoolExecutor(AHEAD, thread_name_prefix="inbox-reader") as pool:
         for batch in read_new(engine, folder, batch_bytes):
             reading.append(pool.submit(_read, batch))
-            if len(reading) > 1:
+            if len(reading) > AHEAD:
                 yield reading.popleft().result()
         while reading:
             yield reading.popleft().result()
