@@ -18,6 +18,12 @@ from campaign_pipeline.operations.rejected import list_rejected, replay
 MOST_ROWS = 50
 
 Reason = Annotated[str, typer.Option(help="Only those whose reason has this in it.")]
+OfFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="[FILE]", help="Only those of this file, as `events rejected` names it.", show_default=False
+    ),
+]
 
 
 def register(events: typer.Typer) -> None:
@@ -32,30 +38,37 @@ def show_rejected(reason: Reason = "", as_json: AsJson = False) -> None:
     Example: campaigns events rejected
     """
     rows = list_rejected(open_installation(), reason)
+    counted = Counter((row.provider, row.reason) for row in rows).most_common()
+    counts = [{"provider": provider, "reason": why, "times": times} for (provider, why), times in counted]
     if as_json:
-        show_json({"rejected": [asdict(row) for row in rows]})
+        show_json({"counts": counts, "rejected": [asdict(row) | {"provider": row.provider} for row in rows]})
         return
     if not rows:
         console.print("Nothing was set aside.")
         return
-    counted = Counter((row.provider, row.reason) for row in rows)
-    show_table(
-        "set aside",
-        [{"provider": provider, "reason": why, "times": times} for (provider, why), times in counted.most_common()],
-    )
-    shown = [{"file": row.file, "byte": row.position, "reason": row.reason} for row in rows[-MOST_ROWS:]]
+    show_table("set aside", counts)
+    shown = [
+        {"file": row.file, "byte": row.position, "reason": row.reason, "looks like": row.shape}
+        for row in rows[-MOST_ROWS:]
+    ]
     show_table(f"the last {len(shown)} of {len(rows)}" if len(rows) > MOST_ROWS else "each", shown)
+    for row in rows:
+        if row.confirm:
+            console.print(plain(f"If you subscribed this address to an SNS topic, open once: {row.confirm}"))
     console.print("After the parser was mended: campaigns events replay")
 
 
-def replay_rejected(reason: Reason = "", as_json: AsJson = False) -> None:
+def replay_rejected(file: OfFile = "", reason: Reason = "", as_json: AsJson = False) -> None:
     """Take in again what was set aside: what is understood now counts, once; the rest is set aside anew.
 
     The next take-in reads it. An event whose message nobody knows is not replayed: it was understood and kept.
 
     Example: campaigns events replay --reason "not JSON"
     """
-    done = replay(open_installation(), reason)
+    installation = open_installation()
+    if file and not any(file in (row.file, row.kept_in) for row in list_rejected(installation)):
+        raise NotFound(f"nothing of a file {file!r} was set aside", "See: campaigns events rejected")
+    done = replay(installation, reason, file)
     if as_json:
         show_json(asdict(done))
         return

@@ -55,6 +55,7 @@ ABOUT_THE_MESSAGE = {"MessageTooLarge": "body", "ContentRejected": "filtered", "
 NO_COMPLAINTS = frozenset({"not-spam", "auth-failure"})
 """Feedback types (RFC 5965, RFC 6591) by which nobody says that the mail is unwanted: the first says the opposite."""
 
+_SNS = re.compile(r"https://sns\.[a-z0-9-]{3,40}\.amazonaws\.com(\.cn)?/[!-~]*$")
 _REPLY = re.compile(r"\b([45]\d\d)\b")
 _STATUS = re.compile(r"\b[45]\.\d{1,3}\.\d{1,3}\b")
 
@@ -74,6 +75,21 @@ def events(record: Record) -> Iterator[Event | tuple[str, str]]:
     listed = [(text(each, "emailAddress"), each) for each in objects(details, RECIPIENTS.get(raw_type, ""))]
     for address, recipient in listed or [(address, {}) for address in _destination(mail)]:
         yield _event(record, raw_type, mail, details, address, recipient)
+
+
+def subscribe_url(content: str) -> str:
+    """The URL by which a person confirms the subscription, if the post asks for that and the URL is Amazon's."""
+    try:
+        envelope = json_object(content, "the post")
+    except InvalidInput:
+        return ""
+    url = text(envelope, "SubscribeURL") if text(envelope, "Type") == "SubscriptionConfirmation" else ""
+    return url if is_of_sns(url) else ""
+
+
+def is_of_sns(url: str) -> bool:
+    """Whether the URL is at SNS, over TLS. Source: Amazon SNS, Verifying the signatures of Amazon SNS messages."""
+    return bool(_SNS.match(url))
 
 
 def _event(record: Record, raw_type: str, mail: Fields, details: Fields, address: str, recipient: Fields) -> Event:
