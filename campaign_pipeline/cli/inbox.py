@@ -1,4 +1,7 @@
-"""The inbox: `events rejected|replay|bounce`. What was set aside is told by place and reason; it is personal data."""
+"""The inbox: `events rejected|replay|bounce|certificate`.
+
+What was set aside is told by place, reason and shape: its content is personal data.
+"""
 
 import sys
 from collections import Counter
@@ -7,11 +10,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from cryptography.hazmat.primitives.hashes import SHA256
 from rich.markup import escape as plain
 
 from campaign_pipeline.cli.output import AsJson, console, show_json, show_table
 from campaign_pipeline.cli.setup import open_installation
 from campaign_pipeline.core.errors import NotFound
+from campaign_pipeline.events.sns_certificates import keep
 from campaign_pipeline.operations.bounces import MOST_BYTES, take_in_bounce
 from campaign_pipeline.operations.rejected import list_rejected, replay
 
@@ -30,6 +35,7 @@ def register(events: typer.Typer) -> None:
     events.command("rejected")(show_rejected)
     events.command("replay")(replay_rejected)
     events.command("bounce")(bounce)
+    events.command("certificate")(certificate)
 
 
 def show_rejected(reason: Reason = "", as_json: AsJson = False) -> None:
@@ -97,3 +103,32 @@ def bounce(
         return
     whose = "its recipient names a message of ours" if named else "its quoted headers have to say which message it is"
     console.print(plain(f"Kept for the next take-in; {whose}."))
+
+
+def certificate(
+    file: Annotated[Path, typer.Argument(help="PEM file, downloaded from the SigningCertURL of a post of Amazon SNS.")],
+    as_json: AsJson = False,
+) -> None:
+    """Keep a certificate by which Amazon SNS signs what it posts about Amazon SES; those whose time is over go.
+
+    Without one such posts are refused: nothing is fetched when they come.
+
+    Example: campaigns events certificate SimpleNotificationService-7ff5318490ec183fbaddaa2a969abfda.pem
+    """
+    if not file.is_file():
+        raise NotFound(f"there is no file {str(file)!r}", "Download it from an https://sns.REGION.amazonaws.com URL.")
+    installation = open_installation()
+    kept = [
+        {
+            "subject": each.subject.rfc4514_string(),
+            "issuer": each.issuer.rfc4514_string(),
+            "valid_until": each.not_valid_after_utc,
+            "sha256": each.fingerprint(SHA256()).hex(),
+        }
+        for each in keep(installation.settings.ses_certificates, file.read_bytes(), installation.clock())
+    ]
+    if as_json:
+        show_json({"file": installation.settings.ses_certificates, "kept": kept})
+        return
+    show_table("kept", kept)
+    console.print("Was it downloaded over https from a host that ends in .amazonaws.com? Only then is it SNS'.")

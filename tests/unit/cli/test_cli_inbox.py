@@ -2,12 +2,17 @@
 
 import io
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.events.inbox_files import add_file
@@ -79,3 +84,18 @@ def test_a_bounce_comes_from_a_file_or_a_pipe(
     assert [(each.provider, each.kind, each.body) for each in records] == [("smtp", "bounce", BOUNCE.decode())] * 2
     missing = campaigns("events", "bounce", "none.eml")
     assert (missing.code, "there is no file 'none.eml'" in missing.err) == (3, True)
+
+
+def test_a_certificate_is_kept_and_told(campaigns: Campaigns, inbox: Path, home: Path) -> None:
+    key, now = rsa.generate_private_key(65537, 2048), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    valid = builder.serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    pem = valid.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    (home / "sns.pem").write_bytes(pem)
+    [kept] = campaigns("events", "certificate", "sns.pem", "--json").json["kept"]
+    assert (kept["subject"], len(kept["sha256"])) == ("CN=sns.amazonaws.com", 64)
+    assert (home / "data" / "sns-certificates.pem").read_bytes() == pem
+    (home / "none.pem").write_text("none")
+    assert campaigns("events", "certificate", "none.pem").code == 2
+    assert campaigns("events", "certificate", "absent.pem").code == 3
