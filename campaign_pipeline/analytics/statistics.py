@@ -14,6 +14,7 @@ Where no figure is right there is none: the fields are None and `error` says why
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from importlib.metadata import version
 
 ALPHA = 0.05
@@ -70,6 +71,7 @@ class Comparison:
     error: str = ""
 
 
+@cache
 def engine() -> str:
     """What computed the figures, for the record."""
     return f"tea-tasting {version('tea-tasting')}, scipy {version('scipy')}"
@@ -176,15 +178,12 @@ def _linear(
     alpha: float,
     sizes: tuple[int, int] | None = None,
 ) -> tuple[float, float]:
-    """Symmetric interval of the relative lift; with `sizes` by Welch's t, else by the normal distribution."""
+    """Symmetric interval of the relative lift; with `sizes` by the t of Welch's test, else by the normal."""
     from scipy.stats import norm, t
 
     if control <= 0:
         return math.nan, math.nan
-    parts = variances[0] * treatment**2 / control**4, variances[1] / control**2
-    if not sum(parts):
-        return math.nan, math.nan
-    quantile = t.ppf(1 - alpha / 2, welch_df(parts, sizes)) if sizes else norm.ppf(1 - alpha / 2)
+    quantile = t.ppf(1 - alpha / 2, welch_df(variances, sizes)) if sizes else norm.ppf(1 - alpha / 2)
     lift, half = treatment / control - 1, float(quantile) * relative_error(control, treatment, variances)
     return lift - half, lift + half
 

@@ -59,12 +59,12 @@ DAY, LATER = date(2026, 3, 2), date(2026, 3, 4)
         ({"small_sample": True}, {}, None, ("inconclusive", "too few units with and without the goal")),
         ({"error": "no_units", "p": None}, {}, None, ("inconclusive", "no figure: no_units")),
         (
-            {"harmed": ["bounced"]},
+            {"harmed": ["x"]},
             {},
             None,
             ("inconclusive", "p = 0.01 is below 0.05, but guardrail x is harmed"),
         ),
-        ({"harmed": ["bounced"], "absolute": -1.0}, {}, None, ("rollback", "p = 0.01 is below 0.05")),
+        ({"harmed": ["x"], "absolute": -1.0}, {}, None, ("rollback", "p = 0.01 is below 0.05")),
         ({}, {"decision": DecisionMode.SEQUENTIAL}, DAY, ("ship", "sequential p = 0.03 is below 0.05")),
         (
             {"seq_p": 0.2},
