@@ -139,8 +139,15 @@ def _line(row: dict[str, Any], control: dict[str, Any]) -> dict[str, str | None]
         "relative": None if row["relative"] is None else f"{row['relative']:+.1%}",
         "p": row["error"] or (None if row["p"] is None else f"{row['p']:.4g}"),
         "any look": None if row["seq_p"] is None else f"{row['seq_p']:.3g}",
-        "best": None if row["prob_best"] is None else f"{row['prob_best']:.1%}",
+        "best": None if row["prob_best"] is None else _chance(row["prob_best"]),
     }
+
+
+def _chance(probability: float) -> str:
+    """Never quite none and never quite all."""
+    if probability < 0.001:
+        return "< 0.1%"
+    return "> 99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 
 def _take_in_events(installation: Installation, *, hidden: bool) -> None:
