@@ -146,8 +146,8 @@ def _line(row: dict[str, Any], control: dict[str, Any]) -> dict[str, str | None]
 def _chance(probability: float) -> str:
     """Never quite none and never quite all."""
     if probability < 0.001:
-        return "< 0.1%"
-    return "> 99.9%" if probability > 0.999 else f"{probability:.1%}"
+        return "<0.1%"
+    return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 
 def _take_in_events(installation: Installation, *, hidden: bool) -> None:
