@@ -47,6 +47,7 @@ class Lake:
 
         A lazy frame is written as it comes, and is never whole in memory: see in_slices.
         """
+
         def write(file: BinaryIO) -> None:
             if isinstance(frame, pl.LazyFrame):
                 frame.sink_parquet(file, compression="zstd", metadata=metadata)

@@ -63,6 +63,7 @@ def test_these_are_the_commands() -> None:
         "messages show",
         "pause",
         "quiet-hours",
+        "machines",
         "report",
         "results",
         "resume",

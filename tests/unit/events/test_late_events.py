@@ -1,4 +1,4 @@
-"""Days that follow the notes of each take-in are those of a single take-in, in whatever order and how often events came."""
+"""Days that follow the notes of each take-in are those of a single one, in whatever order and how often events came."""
 
 import tempfile
 from collections.abc import Iterable
