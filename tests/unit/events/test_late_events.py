@@ -38,7 +38,8 @@ def world() -> list[Posted]:
     late = [item("open", -86_400 * days, BOB) for days in (1, 3)]
     odd = item("open", 30, BOB, timestamp=str(int(MIDNIGHT.timestamp()) + 30))  # for the reference parser
     posts = [
-        post(1, item("delivered", -1), item("click", 0, url="https://shop.example/a")),
+        post(1, item("delivered", -1)),
+        post(1, item("click", 0, url="https://shop.example/a")),
         *(post(2 + n, each) for n, each in enumerate(clicks)),
         post(9, odd, *late),
         post(9, item("open", -(10**9)), item("open", 10**9)),  # of no day that anybody means
@@ -79,6 +80,16 @@ def test_each_event_is_there_once_and_machines_are_known(expected: dict[str, pl.
         "2026-03-03": 5,
     }
     assert expected["2026-03-03"]["machine_reason"].drop_nulls().sort().to_list() == [*["all_links"] * 3, "too_fast"]
+
+
+@pytest.mark.parametrize("late", [0, 2])
+def test_what_comes_late_of_the_day_before_changes_the_day_after(tmp_path: Path, late: int) -> None:
+    """A delivery makes the click after it a machine's; the first copy of a callback takes the second one away."""
+    posts = [each for each in world() if each[0] <= MIDNIGHT + timedelta(minutes=1)]
+    last = posts.pop(late)
+    found = days_after(tmp_path, [posts, [last]])
+    assert found["2026-03-03"].select("type", "machine_reason").rows() == [("clicked", "too_fast")]
+    assert found["2026-03-02"].select("type").to_series().to_list() == ["delivered"] * 3
 
 
 @hypothesis_settings(max_examples=12)
