@@ -92,7 +92,7 @@ def test_what_comes_late_of_the_day_before_changes_the_day_after(tmp_path: Path,
     assert found["2026-03-02"].select("type").to_series().to_list() == ["delivered"] * 3
 
 
-@hypothesis_settings(max_examples=12)
+@hypothesis_settings(max_examples=8)
 @given(data=st.data())
 def test_any_order_duplication_and_delay_gives_the_same_days(
     expected: dict[str, pl.DataFrame], data: st.DataObject

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[3] / "campaign_pipeline"
 
 
 def written_assets() -> Iterator[tuple[str, str]]:
-    """(file, asset) of each `lake.write(frame, asset, ...)`, `staged`, `write_by`; the asset is a text or a constant."""
+    """(file, asset) of each `lake.write(frame, asset, ...)`, `staged`, `write_by`; the asset is text or a constant."""
     for path in sorted(PACKAGE.rglob("*.py")):
         module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
         for node in ast.walk(ast.parse(path.read_text())):
