@@ -2,7 +2,7 @@
 
 Events of about 415 bytes, 100 a post, over days of up to a million; some repeated, some late. `parse_events_per_s` is
 the reading of posts alone, on one core. A late batch is 10,000 events of one day that is long over: `late_batch_s` with
-all other events behind it, `late_batch_short_history_s` with a tenth of them. `peak_memory_mb` is of taking in and
+all other days behind it, `late_batch_short_history_s` with one as large. `peak_memory_mb` is of taking in and
 building. `take_in_events_per_s` leaves the building of days aside.
 
 Baseline: for taking in, SQLite with a primary key on the event's id, each event read by orjson, INSERT OR IGNORE in
@@ -32,8 +32,8 @@ from campaign_pipeline.operations.installation import Installation
 
 FIRST = datetime(2026, 3, 2, tzinfo=UTC)
 DAY = 86_400
-A_DAY = 1_000_000
-"""Events of a day, at most."""
+DAYS, A_DAY = 10, 1_000_000
+"""Days at least, and events of a day at most."""
 A_POST = 100
 LATE = 10_000
 COMPARED = 200_000
@@ -49,11 +49,11 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1_000_000, help="10000000 in half a minute; 100000000 by hand")
     given = parser.parse_args()
     events = 30_000 if given.small else given.events
-    days = max(2, events // A_DAY)
+    days = max(DAYS, events // A_DAY)
     with progress("events") as told:
         told(0, 4)
         with installation() as short:
-            take_in(short, events // 10, max(2, days // 10))
+            take_in(short, 2 * events // days, 2)
             _, late_short = timed(lambda: take_in_late(short))
         told(1, 4)
         with installation() as opened:
