@@ -10,6 +10,7 @@ from campaign_pipeline.cli import (
     doubts,
     experiments,
     labels,
+    machines,
     messages,
     people,
     privacy,
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for group in (setup, runs, results, quiet_hours, servers):
+for group in (setup, runs, results, quiet_hours, machines, servers):
     group.register(app)
 privacy.register(data.contacts)
 app.add_typer(data.contacts, name="contacts")

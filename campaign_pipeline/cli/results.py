@@ -12,6 +12,7 @@ from campaign_pipeline.cli.output import AsJson, console, progress_bar, show_jso
 from campaign_pipeline.cli.setup import open_installation
 from campaign_pipeline.core.words import HELD_OUT, AudienceStatus
 from campaign_pipeline.events.ingest import pending_bytes
+from campaign_pipeline.events.touched import notes
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.results import compare, newest_measured, publish_report, run_account
 
@@ -153,8 +154,10 @@ def _chance(probability: float) -> str:
 
 
 def _take_in_events(installation: Installation, *, hidden: bool) -> None:
-    """Bring what the inbox received since the last time through to the results first, through Dagster."""
-    if not pending_bytes(installation.engine, installation.settings.inbox_dir).pending:
+    """Bring what the inbox received since the last time, and what a crash left behind, through to the results first."""
+    if not pending_bytes(installation.engine, installation.settings.inbox_dir).pending and not notes(
+        installation.engine
+    ):
         return
     from campaign_pipeline.defs.launch import dagster_instance, take_in_events
 

@@ -11,7 +11,7 @@ _LONGEST_NAME = 50
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 """Names of campaigns, segments, templates and variants: what is safe in Dagster keys and file names."""
 
-RUN_ID = re.compile(r"(?P<campaign>[a-z][a-z0-9_-]{0,49})--(?P<stamp>\d{8}t\d{6}z)")
+RUN_ID = re.compile(r"(?P<campaign>[a-z][a-z0-9_-]{0,49})--(?P<stamp>[0-9]{8}t[0-9]{6}z)")
 
 
 def digest(*parts: str) -> str:
@@ -63,21 +63,22 @@ def run_id(campaign: str, as_of: datetime) -> str:
     return f"{check_name('campaign', campaign)}--{as_of.astimezone(UTC):%Y%m%dt%H%M%Sz}"
 
 
-_TRIAL = "test--"
+TRIAL = "test--"
+"""How the run id of tests and seeds begins: names of campaigns have no `--`."""
 
 
 def trial_run_id(name: str, as_of: datetime) -> str:
     """Of messages that belong to no run of a campaign: tests and seeds. No campaign's run can have it."""
-    begin = f"{_TRIAL}{name}"
+    begin = f"{TRIAL}{name}"
     if len(begin) > _LONGEST_NAME:  # what a provider sends back must look like a run of ours
         begin = f"{begin[: _LONGEST_NAME - 25]}-{digest(name)}"
     return f"{begin}--{as_of.astimezone(UTC):%Y%m%dt%H%M%Sz}"
 
 
 def is_trial(run_id: str) -> bool:
-    """Whether `run_id` is one of tests or seeds: names of campaigns have no `--`."""
+    """Whether `run_id` is one of tests or seeds."""
     found = RUN_ID.fullmatch(run_id)
-    return found is not None and found["campaign"].startswith(_TRIAL)
+    return found is not None and found["campaign"].startswith(TRIAL)
 
 
 def parse_run_id(key: str) -> tuple[str, datetime]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from uuid import uuid4
 
 import polars as pl
@@ -47,8 +47,27 @@ class Lake:
 
         A lazy frame is written as it comes, and is never whole in memory: see in_slices.
         """
+
+        def write(file: BinaryIO) -> None:
+            if isinstance(frame, pl.LazyFrame):
+                frame.sink_parquet(file, compression="zstd", metadata=metadata)
+            else:
+                frame.write_parquet(file, compression="zstd", metadata=metadata)
+
+        with self._staged(asset, partition, lambda path: _write(path, write)) as put:
+            yield put
+
+    def write_by(self, write: Callable[[Path], object], asset: str, partition: str = "all") -> Path:
+        """Put what `write` puts into a file of Parquet in the partition's place."""
+        with self._staged(asset, partition, write) as put:
+            return put()
+
+    @contextmanager
+    def _staged(self, asset: str, partition: str, write: Callable[[Path], object]) -> Generator[Put]:
         path = self.path(asset, partition)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sync_folder(path.parent.parent)
         temporary = path.with_name(f".{path.name}.{uuid4().hex}")
 
         def put() -> Path:
@@ -57,13 +76,8 @@ class Lake:
             return path
 
         try:
-            with temporary.open("wb") as file:
-                if isinstance(frame, pl.LazyFrame):
-                    frame.sink_parquet(file, compression="zstd", metadata=metadata)
-                else:
-                    frame.write_parquet(file, compression="zstd", metadata=metadata)
-                file.flush()
-                os.fsync(file.fileno())
+            write(temporary)
+            _sync_file(temporary)
             yield put
         finally:
             temporary.unlink(missing_ok=True)
@@ -120,6 +134,19 @@ def in_slices(frames: Iterable[pl.DataFrame], schema: Mapping[str, Any]) -> pl.L
                 return
 
     return register_io_source(source, schema=dict(schema))
+
+
+def _write(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    with path.open("wb") as file:
+        write(file)
+
+
+def _sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:

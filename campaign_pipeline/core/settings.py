@@ -161,6 +161,9 @@ class Settings(BaseSettings):
         le=365,
         description="Days for which a soft bounce suppresses the address; 0: not at all.",
     )
+    machine_rules: str = Field(
+        "", description="YAML file of rules that tell machines from humans; empty: those that are shipped."
+    )
     default_region: str = Field(
         "US",
         pattern="^[A-Z]{2}$",

@@ -1,13 +1,10 @@
 """What happens by itself: due campaigns start, new events flow through to results, failures are recorded.
 
-What follows what is one pure function, `follow_ups`, so that the sensors here and a command that
-waits (`launch`) do the same.
+What events make stale is seen to in `freshness`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
 
 import dagster as dg
 
@@ -15,8 +12,8 @@ from campaign_pipeline.campaigns.schedule import BY_SCHEDULE, due_runs
 from campaign_pipeline.campaigns.store import request_run
 from campaign_pipeline.core.database import writing
 from campaign_pipeline.defs.doubts import CHANGED_TAG, look_at_doubts
-from campaign_pipeline.defs.events import TOUCHED_DAYS, TOUCHED_RUNS
-from campaign_pipeline.defs.partitions import campaign_runs, days, run_day
+from campaign_pipeline.defs.freshness import UNFINISHED, Request, requests
+from campaign_pipeline.defs.partitions import campaign_runs
 from campaign_pipeline.defs.resources import open_installation
 from campaign_pipeline.events.ingest import pending_bytes
 from campaign_pipeline.operations.doubts import runs_to_look_at
@@ -79,65 +76,17 @@ JOBS = [
     look_at_doubts,
 ]
 
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 TAKE_UP_SECONDS = 300
 """How often a campaign's run that is not finished is taken up again."""
 
 LOOK_AGAIN_SECONDS = 3600
 """How often a look at doubts is tried again that failed."""
 
-DAYS_TAG, RUNS_TAG = "campaigns/days", "campaigns/runs"
-FOLLOWED_TAG = "campaigns/followed"
-"""On a Dagster run whose starter sees to the follow-ups itself: the sensors leave them to it."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """A job to run next, with its partition and what it must hand on."""
-
-    job: str
-    partition: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    @property
-    def name(self) -> str:
-        return f"{self.job}:{self.partition}" if self.partition else self.job
-
-
-def after_events(touched_days: Iterable[str], touched_runs: Iterable[str]) -> list[Request]:
-    """The days to write anew when events came in; the last of them goes on to the runs that were touched."""
-    *others, last = sorted(set(touched_days) & set(days.get_partition_keys())) or [""]
-    if not last:
-        return []
-    tags = {DAYS_TAG: ",".join([*others, last]), RUNS_TAG: ",".join(sorted(touched_runs))}
-    return [*(Request(update_day.name, day) for day in others), Request(update_day.name, last, tags)]
-
 
 def follow_ups(job: str, partition: str | None, tags: Mapping[str, str]) -> list[Request]:
-    """What to run once `job` has succeeded: day -> facts of the touched runs -> their results by day -> publish.
-
-    Facts also follow from doubts that were resolved without an event.
-    """
-    touched_days = [day for day in tags.get(DAYS_TAG, "").split(",") if day]
-    touched_runs = [run for run in tags.get(RUNS_TAG, "").split(",") if run]
-    if job == update_day.name:
-        return [Request(measure_run.name, run, {DAYS_TAG: tags[DAYS_TAG]}) for run in touched_runs]
-    if job == measure_run.name and partition:
-        *others, last = touched_days or [""]
-        requests = [Request(compare_variants.name, str(run_day(partition, day))) for day in others]
-        if last:
-            requests.append(Request(compare_variants.name, str(run_day(partition, last)), {RUNS_TAG: partition}))
-        return requests
+    """What to run once `job` has succeeded, beside what events make stale: facts follow from doubts, too."""
     if job == look_at_doubts.name and partition and CHANGED_TAG in tags:
         return [Request(measure_run.name, partition)]
-    if job == compare_variants.name:
-        return [Request(publish_results.name, run) for run in touched_runs]
     return []
 
 
@@ -204,43 +153,30 @@ def new_events(_context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipR
     return dg.RunRequest(run_key=f"inbox:{position + pending}:{installation.clock():%Y%m%d%H%M}")
 
 
-@dg.asset_sensor(
-    asset_key=dg.AssetKey("received_events"),
-    jobs=[update_day],
+@dg.sensor(
+    jobs=[update_day, measure_run, compare_variants, publish_results],
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
-def touched_days(context: dg.SensorEvaluationContext, event: dg.EventLogEntry) -> Iterator[dg.RunRequest]:
-    """Write the days anew that received events belong to, late ones included."""
-    taken_in_by = context.instance.get_run_by_id(event.run_id)
-    if taken_in_by and FOLLOWED_TAG in taken_in_by.tags:
-        return
-    metadata = event.asset_materialization.metadata if event.asset_materialization else {}
-    requests = after_events(_listed(metadata, TOUCHED_DAYS), _listed(metadata, TOUCHED_RUNS))
-    yield from (_run_request(request, cause=event.run_id) for request in requests)
-
-
-def _listed(metadata: Mapping[str, dg.MetadataValue[Any]], key: str) -> list[str]:
-    value = metadata[key].value if key in metadata else []
-    assert isinstance(value, list)
-    return [str(item) for item in value]
+def stale_results(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Write anew what events made stale, late ones included: days, facts, results, reports."""
+    asked = requests(context.instance, open_installation().engine)
+    return dg.SensorResult(run_requests=asked) if asked else dg.SkipReason("Nothing is stale, or it is seen to.")
 
 
 @dg.run_status_sensor(
     run_status=dg.DagsterRunStatus.SUCCESS,
-    monitored_jobs=[update_day, measure_run, compare_variants, look_at_doubts],
-    request_jobs=[measure_run, compare_variants, publish_results],
+    monitored_jobs=[look_at_doubts],
+    request_jobs=[measure_run],
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
-def results_follow_events(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest]:
-    """Facts, results and reports follow the days that changed."""
+def results_follow_doubts(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest]:
+    """Facts follow the doubts that were resolved."""
     finished = context.dagster_run
-    if FOLLOWED_TAG in finished.tags:
-        return
     partition = finished.tags.get("dagster/partition")
-    requests = follow_ups(finished.job_name, partition, finished.tags)
-    yield from (_run_request(request, cause=finished.run_id) for request in requests)
+    requested = follow_ups(finished.job_name, partition, finished.tags)
+    yield from (_run_request(request, cause=finished.run_id) for request in requested)
 
 
 def _run_request(request: Request, cause: str) -> dg.RunRequest:
@@ -262,4 +198,4 @@ def failed_campaigns(context: dg.RunFailureSensorContext) -> None:
         mark_failed(open_installation(), partition, context.failure_event.message or "its process ended")
 
 
-SENSORS = [due_campaigns, settle_doubts, new_events, touched_days, results_follow_events, failed_campaigns]
+SENSORS = [due_campaigns, settle_doubts, new_events, stale_results, results_follow_doubts, failed_campaigns]

@@ -5,11 +5,10 @@ import polars as pl
 
 from campaign_pipeline.defs.partitions import days
 from campaign_pipeline.defs.presentation import Materialised, table
-from campaign_pipeline.events.ingest import build_day, receive
+from campaign_pipeline.events.days import RULES, build_day, rules_of
+from campaign_pipeline.events.ingest import receive
+from campaign_pipeline.events.machines import machine_rules
 from campaign_pipeline.operations.installation import Installation
-
-TOUCHED_DAYS = "touched_days"
-TOUCHED_RUNS = "touched_runs"
 
 
 @dg.asset(group_name="events", kinds={"parquet"}, deps=["dispatch"], owners=["team:data"])
@@ -24,8 +23,8 @@ def received_events(installation: dg.ResourceParam[Installation]) -> Materialise
             "unknown_types": received.unknown,
             "rejected": received.rejected,
             "of_tests_and_seeds": received.trials,
-            TOUCHED_DAYS: dg.MetadataValue.json(sorted(received.touched_days)),
-            TOUCHED_RUNS: dg.MetadataValue.json(sorted(received.touched_runs)),
+            "touched_days": dg.MetadataValue.json(sorted(received.touched_days)),
+            "touched_runs": dg.MetadataValue.json(sorted(received.touched_runs)),
         }
     )
 
@@ -38,7 +37,16 @@ def received_events(installation: dg.ResourceParam[Installation]) -> Materialise
     owners=["team:data"],
 )
 def delivery_events(context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]) -> Materialised:
-    """All events that happened on one day (UTC), each once, however often and late it arrived."""
-    events = build_day(installation.lake, context.partition_key)
-    by_type = events.group_by("channel", "type").agg(events=pl.len()).sort("channel", "type")
-    return Materialised(metadata={"dagster/row_count": events.height, "by_type": table(by_type)})
+    """All events that happened on one day (UTC), each once, however often and late it arrived; human or machine."""
+    lake, day = installation.lake, context.partition_key
+    events = build_day(lake, day, machine_rules(installation.settings.machine_rules))
+    by_type = events.group_by("channel", "type").agg(events=pl.len()).sort("channel", "type").collect()
+    by_machines = events.filter("machine").group_by("type", "machine_reason").agg(events=pl.len())
+    return Materialised(
+        metadata={
+            "dagster/row_count": int(by_type.get_column("events").sum()),
+            "by_type": table(by_type),
+            "by_machines": table(by_machines.sort("type", "machine_reason").collect()),
+            RULES: rules_of(lake, day),
+        }
+    )

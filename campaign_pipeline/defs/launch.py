@@ -1,8 +1,7 @@
 """Running the pipeline through Dagster in this process and waiting for it, for commands that wait."""
 
 import os
-from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import dagster as dg
@@ -11,9 +10,10 @@ from campaign_pipeline.core.errors import CampaignError, GateFailed
 from campaign_pipeline.core.paths import PROJECT_DIR
 from campaign_pipeline.core.progress import progress_of
 from campaign_pipeline.defs import automation
-from campaign_pipeline.defs.automation import Request, after_events, follow_ups
-from campaign_pipeline.defs.events import TOUCHED_DAYS, TOUCHED_RUNS
+from campaign_pipeline.defs.freshness import FOLLOWED_TAG, Request, stale
 from campaign_pipeline.defs.partitions import campaign_runs
+from campaign_pipeline.defs.resources import open_installation
+from campaign_pipeline.events.touched import done
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.runs import mark_failed
 
@@ -42,24 +42,24 @@ def run_and_wait(installation: Installation, instance: dg.DagsterInstance, run_i
 def take_in_events(instance: dg.DagsterInstance) -> int:
     """Bring every new event through to facts, results and reports; how many events there were."""
     taken = execute(instance, Request(automation.take_in_events.name))
-    metadata = taken.asset_materializations_for_node("received_events")[0].metadata
-    touched_days, touched_runs = (_strings(metadata[key].value) for key in (TOUCHED_DAYS, TOUCHED_RUNS))
-    drain(instance, after_events(touched_days, touched_runs))
-    count = metadata["dagster/row_count"].value
+    count = taken.asset_materializations_for_node("received_events")[0].metadata["dagster/row_count"].value
     assert isinstance(count, int)
+    bring_up_to_date(instance)
     return count
 
 
-def drain(instance: dg.DagsterInstance, requests: Iterable[Request]) -> None:
-    """Execute `requests` and all that follows from them, as the sensors would."""
-    progress, done = progress_of("results"), 0
-    waiting = deque(requests)
-    while waiting:
-        progress(done, done + len(waiting))
-        request = waiting.popleft()
-        execute(instance, request)
-        waiting.extend(follow_ups(request.job, request.partition, request.tags))
-        done += 1
+def bring_up_to_date(instance: dg.DagsterInstance) -> None:
+    """Write anew all that events made stale, as the sensor would."""
+    installation, progress, finished = open_installation(), progress_of("results"), 0
+    try:
+        while waiting := stale(installation.engine):
+            for note, request in waiting.items():
+                progress(finished, finished + len(waiting))
+                execute(instance, request)
+                done(installation.engine, note)
+                finished += 1
+    finally:
+        installation.engine.dispose()
 
 
 def execute(instance: dg.DagsterInstance, request: Request) -> dg.ExecuteInProcessResult:
@@ -72,7 +72,7 @@ def execute(instance: dg.DagsterInstance, request: Request) -> dg.ExecuteInProce
             run_config=QUIET,
             instance=instance,
             partition_key=request.partition,
-            tags={**request.tags, automation.FOLLOWED_TAG: "true"},
+            tags={**request.tags, FOLLOWED_TAG: "true"},
         )
     except dg.DagsterError as error:
         if ours := _ours(error):
@@ -85,8 +85,3 @@ def _ours(error: BaseException | None) -> CampaignError | None:
     while error is not None and not isinstance(error, CampaignError):
         error = error.__cause__ or error.__context__
     return error
-
-
-def _strings(value: object) -> list[str]:
-    assert isinstance(value, list)
-    return [str(item) for item in value]

@@ -1,14 +1,8 @@
 """The partitions: a run of a campaign, a day of events, a run at a day, and a segment."""
 
-from datetime import date
-
 import dagster as dg
 
-FIRST_DAY = date(2020, 1, 1)
-"""Events before this day are kept in the lake, but have no partition."""
-
-DAYS_AHEAD = 3
-"""Days after today with a partition: a provider's clock may be ahead, a rehearsal's certainly is."""
+from campaign_pipeline.events.received import DAYS_AHEAD, FIRST_DAY
 
 campaign_runs = dg.DynamicPartitionsDefinition(name="campaign_run")
 days = dg.DailyPartitionsDefinition(start_date=FIRST_DAY.isoformat(), end_offset=DAYS_AHEAD)

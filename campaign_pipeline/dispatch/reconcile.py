@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from campaign_pipeline.contacts.suppression import comparable
 from campaign_pipeline.core.database import insert_new, reading, writing
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.core.tables import batch_outcomes, lookups, outcomes
+from campaign_pipeline.core.tables import batch_outcomes, claims, lookups, outcomes
 from campaign_pipeline.core.words import RETRYABLE, Outcome
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.dispatch.batches import BatchFile
@@ -95,6 +95,20 @@ def _ask(
 
 def _is_among(channel: Channel, address: str, addresses: Collection[str]) -> bool:
     return bool(addresses) and (address in addresses or comparable(channel.name, address) in addresses)
+
+
+def awaiting_proof(connection: sa.Connection, run_ids: Collection[str]) -> set[str]:
+    """Those of `run_ids` with an attempt that an event could still prove, or that has no outcome of its batch yet."""
+    answered = sa.exists().where(
+        *(batch_outcomes.c[name] == claims.c[name] for name in ("run_id", "batch_no", "attempt"))
+    )
+    open_ = [sa.exists().where(claims.c.run_id == sa.bindparam("run"), ~answered)]
+    for table in (outcomes, batch_outcomes):
+        thought = (table.c.source == Source.OPERATOR.value) & (table.c.outcome != Outcome.ACCEPTED.value)
+        needs = table.c.outcome.in_(sorted(NEEDS_PROOF)) | thought
+        open_.append(sa.exists().where(table.c.run_id == sa.bindparam("run"), needs))
+    query = sa.select(sa.or_(*open_))
+    return {run_id for run_id in run_ids if connection.execute(query, {"run": run_id}).scalar_one()}
 
 
 def settle_by_events(engine: sa.Engine, lake: Lake, run_id: str, proofs: pl.DataFrame, now: datetime) -> int:

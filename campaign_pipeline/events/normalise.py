@@ -7,6 +7,7 @@ import polars as pl
 from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.events.event import Event
 from campaign_pipeline.events.inbox_reader import Rejection
+from campaign_pipeline.events.networks import with_network
 from campaign_pipeline.events.providers import own, sendgrid, twilio
 from campaign_pipeline.events.record import Record
 
@@ -38,7 +39,22 @@ SCHEMA: dict[str, pl.DataType] = {
     "machine": pl.Boolean(),
     "raw_type": pl.String(),
 }
-"""The columns of received_events and delivery_events. No address, no text of a reply."""
+"""The columns that received_events and delivery_events share. No address, no text of a reply."""
+
+RECEIVED: dict[str, pl.DataType] = {
+    **SCHEMA,
+    "user_agent": pl.String(),  # of what opened or clicked; null: not known
+    "network": pl.String(),  # of its IP address, see networks.py; likewise
+}
+"""The columns of received_events: `machine` is what the payload itself says, the last two are for machines.py."""
+
+WORKING: dict[str, pl.DataType] = {
+    **RECEIVED,
+    "attempt": pl.Int64(),  # of the send; null: the payload does not say
+    "address": pl.String(),
+    "suppress": pl.String(),  # words.SuppressionReason, or null
+}
+"""Events while they are taken in: with what their consequences need, which never reaches the lake."""
 
 
 def normalise(records: Iterable[tuple[int, Record]]) -> tuple[list[Event], list[Rejection]]:
@@ -66,6 +82,12 @@ def _parse(record: Record) -> Iterator[Event | tuple[str, str]]:
 
 def to_frame(events: Sequence[Event]) -> pl.DataFrame:
     """The events as rows of SCHEMA, in their order."""
-    return pl.DataFrame(
-        {name: [getattr(event, name) for event in events] for name in SCHEMA}, schema=SCHEMA, strict=True
-    )
+    return to_working(events).select(*SCHEMA)
+
+
+def to_working(events: Sequence[Event]) -> pl.DataFrame:
+    """The events as rows of WORKING, in their order."""
+    fields = [name for name in WORKING if name != "network"] + ["ip"]
+    schema: dict[str, pl.DataType] = {name: WORKING.get(name, pl.String()) for name in fields}
+    columns = {name: [getattr(event, name) for event in events] for name in fields}
+    return with_network(pl.DataFrame(columns, schema=schema, strict=True)).select(*WORKING)

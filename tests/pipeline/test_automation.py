@@ -14,8 +14,9 @@ from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.core.tables import runs
 from campaign_pipeline.core.words import RunState
 from campaign_pipeline.defs import automation
-from campaign_pipeline.defs.automation import DAYS_TAG, FOLLOWED_TAG, RUNS_TAG, Request, after_events, follow_ups
+from campaign_pipeline.defs.freshness import FOLLOWED_TAG
 from campaign_pipeline.defs.repository import defs
+from campaign_pipeline.events.touched import notes
 from campaign_pipeline.operations.apply import apply_folder
 from campaign_pipeline.operations.control import cancel
 from tests.rehearsal import AS_OF, Rehearsal
@@ -50,10 +51,10 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
         "due_campaigns",
         "failed_campaigns",
         "new_events",
-        "results_follow_events",
+        "results_follow_doubts",
         "settle_doubts",
+        "stale_results",
         "touched_contacts",
-        "touched_days",
     }
     assert [schedule.name for schedule in repository.schedule_defs] == ["evaluate_segments_hourly"]
     assert {job.name for job in automation.JOBS} <= set(repository.job_names)
@@ -77,26 +78,6 @@ def test_every_asset_stands_in_its_stage() -> None:
 def test_dispatch_is_repeated_whole() -> None:
     """Resuming from the failed step can skip work and say SUCCESS."""
     assert defs.resolve_job_def("run_campaign").tags["dagster/retry_strategy"] == "ALL_STEPS"
-
-
-def test_days_are_written_before_the_runs_that_they_touch_are_measured() -> None:
-    requests = after_events({"2026-03-03", "2026-03-02"}, {RUN})
-    assert [(request.job, request.partition) for request in requests] == [
-        ("update_day", "2026-03-02"),
-        ("update_day", "2026-03-03"),
-    ]
-    assert follow_ups("update_day", "2026-03-02", requests[0].tags) == []
-    (measure,) = follow_ups("update_day", "2026-03-03", requests[1].tags)
-    assert (measure.job, measure.partition) == ("measure_run", RUN)
-    compare = follow_ups("measure_run", RUN, measure.tags)
-    assert [request.partition for request in compare] == [f"{RUN}|2026-03-02", f"{RUN}|2026-03-03"]
-    assert follow_ups("compare_variants", compare[0].partition, compare[0].tags) == []
-    assert follow_ups("compare_variants", compare[1].partition, compare[1].tags) == [Request("publish_results", RUN)]
-    assert follow_ups("publish_results", RUN, {}) == []
-
-
-def test_a_day_without_a_partition_is_left_aside() -> None:
-    assert after_events({"1998-07-01", "2999-01-01"}, {RUN}) == []
 
 
 def _due(town: Rehearsal) -> dict[str, str]:
@@ -179,7 +160,7 @@ def test_follow_ups_are_left_to_the_command_that_waits(town: Rehearsal) -> None:
     taken_in = town.instance.get_runs(dg.RunsFilter(job_name="take_in_events"))
     assert taken_in
     assert all(FOLLOWED_TAG in run.tags for run in taken_in)
-    assert not any(DAYS_TAG in run.tags or RUNS_TAG in run.tags for run in taken_in)
+    assert notes(town.installation.engine) == []
 
 
 def test_an_error_fails_the_run_with_its_reason_and_sends_nothing(town: Rehearsal, tmp_path: Path) -> None:

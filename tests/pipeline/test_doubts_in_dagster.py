@@ -14,8 +14,9 @@ from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.tables import runs
 from campaign_pipeline.core.words import Outcome, RunState
 from campaign_pipeline.defs import automation
-from campaign_pipeline.defs.automation import Request, follow_ups
+from campaign_pipeline.defs.automation import follow_ups
 from campaign_pipeline.defs.doubts import CHANGED_TAG
+from campaign_pipeline.defs.freshness import Request
 from campaign_pipeline.defs.launch import execute
 from campaign_pipeline.defs.partitions import campaign_runs
 from campaign_pipeline.dispatch import ledger

@@ -34,7 +34,7 @@ from campaign_pipeline.core.tables.dispatch import (
     plans,
     sender_days,
 )
-from campaign_pipeline.core.tables.events import experiments, inbox_cursors
+from campaign_pipeline.core.tables.events import experiments, inbox_cursors, touched
 from campaign_pipeline.core.tables.messages import coupon_codes, media, template_versions
 from campaign_pipeline.core.tables.segments import segment_cursors, segment_evaluations, segment_versions
 
@@ -70,4 +70,5 @@ __all__ = [
     "state_changes",
     "suppressions",
     "template_versions",
+    "touched",
 ]

@@ -1,4 +1,4 @@
-"""How far the inbox was read, and experiments that were run elsewhere."""
+"""How far the inbox was read, what of the lake it made stale, and experiments that were run elsewhere."""
 
 import sqlalchemy as sa
 
@@ -10,6 +10,17 @@ inbox_cursors = sa.Table(
     sa.Column("file", sa.String(200), primary_key=True),  # name of the inbox file
     sa.Column("position", sa.BigInteger, nullable=False),  # bytes that were normalised
     sa.Column("updated_at", Utc, nullable=False),
+)
+
+touched = sa.Table(  # what is to be written anew, noted with the cursor; a row is gone once that is done
+    "touched",
+    metadata,
+    sa.Column("kind", sa.String(12), primary_key=True),  # touched.Kind of events: day, run, result, report
+    sa.Column("key", sa.String(100), primary_key=True),  # the day, the run, or run|day
+    sa.Column(
+        "noted", sa.String(32), nullable=False
+    ),  # another one with each note: done is what was noted, and no more
+    sa.Column("noted_at", Utc, nullable=False),  # first: since when it is stale
 )
 
 experiments = sa.Table(

@@ -32,7 +32,7 @@ def unsubscribe_events(record: Record) -> Iterator[Event]:
 
 
 def click_events(record: Record) -> Iterator[Event]:
-    """One event a request of our redirect. The user agent stays in the inbox, for rules that class machines.
+    """One event a request of our redirect, with its user agent for the rules that class machines.
 
     A HEAD request and what calls itself a prefetch or a preview are machines.
     """
@@ -52,6 +52,8 @@ def click_events(record: Record) -> Iterator[Event]:
         message_id=message_id,
         url=url,
         machine=record.query.get("method") == "HEAD" or "prefetch" in purpose or "preview" in purpose,
+        user_agent=record.query.get("user_agent") or None,
+        ip=record.query.get("ip") or None,
     )
 
 

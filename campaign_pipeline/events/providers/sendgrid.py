@@ -50,8 +50,15 @@ CONSENT = {
 }
 
 
+HAVE_READERS = (EventType.OPENED, EventType.CLICKED)
+"""Types whose user agent and IP are those of what opened or clicked. With others, `ip` is SendGrid's own."""
+
+
 def events(record: Record) -> Iterator[Event | tuple[str, str]]:
-    """The events of one post; (reason, item) for each item that cannot be understood."""
+    """The events of one post; (reason, item) for each item that cannot be understood.
+
+    The reference: bulk.py reads plain posts to the same rows, many at a time.
+    """
     try:
         items: Any = orjson.loads(record.body)
     except orjson.JSONDecodeError:
@@ -74,6 +81,7 @@ def _event(item: Any, received_at: datetime) -> Event:
         raise InvalidInput("the item has no event type")
     run_id, message_id = message_key(fields.get("run_id"), fields.get("message_id"))
     machine = fields.get("sg_machine_open") is True
+    kind = TYPES.get(raw_type, EventType.UNKNOWN)
     url = _text(fields, "url") or None
     reason, suppress = _consequence(raw_type, fields)
     # sg_event_id can change between retries: it identifies only what nothing else does.
@@ -81,7 +89,7 @@ def _event(item: Any, received_at: datetime) -> Event:
     return Event(
         provider="sendgrid",
         channel=Channel.EMAIL,
-        type=TYPES.get(raw_type, EventType.UNKNOWN),
+        type=kind,
         raw_type=raw_type,
         occurred_at=_moment(fields.get("timestamp")),
         received_at=received_at,
@@ -96,6 +104,8 @@ def _event(item: Any, received_at: datetime) -> Event:
         attempt=None if raw_type == "deferred" else attempt_number(fields.get("attempt")),
         address=_text(fields, "email"),
         suppress=suppress,
+        user_agent=(_text(fields, "useragent") or None) if kind in HAVE_READERS else None,
+        ip=(_text(fields, "ip") or None) if kind in HAVE_READERS else None,
     )
 
 

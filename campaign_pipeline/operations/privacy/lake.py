@@ -128,7 +128,8 @@ def _event(rows: pl.DataFrame, mine: pl.Expr, pseudonyms: Pseudonyms, _partition
     """Events of many runs: each keeps its message, under that run's pseudonym. Its link may name the contact."""
     runs = rows.filter(mine).get_column("run_id").unique()
     message = pl.col("run_id").replace({run_id: pseudonyms.message(run_id) for run_id in runs})
-    return _replaced(rows, mine, {"message_id": message, "provider_id": "", "url": None})
+    blank: dict[str, Any] = {name: None for name in ("url", "user_agent", "network") if name in rows.columns}
+    return _replaced(rows, mine, blank | {"message_id": message, "provider_id": ""})
 
 
 PERSONAL = (

@@ -59,6 +59,7 @@ def test_these_are_the_commands() -> None:
         "lists add",
         "lists remove",
         "lists show",
+        "machines",
         "media add",
         "media list",
         "messages show",

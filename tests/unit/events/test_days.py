@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from payloads import sendgrid_item, sendgrid_post, twilio_status
 
 from campaign_pipeline.core.lake import Lake
-from campaign_pipeline.events.days import build_day, touched_days
-from campaign_pipeline.events.normalise import SCHEMA, normalise, to_frame
+from campaign_pipeline.events.days import DELIVERY, build_day, touched_days
+from campaign_pipeline.events.normalise import normalise, to_frame
 from campaign_pipeline.events.record import Record
 
 MIDNIGHT = datetime(2026, 3, 3, tzinfo=UTC)
@@ -54,14 +54,14 @@ DAYS = ("2026-03-02", "2026-03-03", "2026-03-04")
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pl.DataFrame]:
     lake = lake_of(tmp_path_factory.mktemp("lake"), world())
-    return {day: build_day(lake, day) for day in DAYS}
+    return {day: build_day(lake, day).collect() for day in DAYS}
 
 
 def test_every_event_is_of_one_day_and_there_once(expected: dict[str, pl.DataFrame]) -> None:
     assert [expected[day].height for day in DAYS] == [12, 16, 4]
     everything = pl.concat(expected.values())
     assert everything["event_id"].is_unique().all()
-    assert dict(everything.schema) == SCHEMA
+    assert dict(everything.schema) == DELIVERY
     kept = everything.filter(provider="twilio")
     assert kept["received_at"].to_list() == kept["occurred_at"].to_list()
 
@@ -79,7 +79,7 @@ def test_any_order_duplication_and_cut_into_files_gives_the_same_days(
     with tempfile.TemporaryDirectory() as folder:
         lake = lake_of(Path(folder), *files)
         for day in DAYS:
-            assert build_day(lake, day).equals(expected[day])
+            assert build_day(lake, day).collect().equals(expected[day])
 
 
 def test_a_day_is_written_byte_for_byte_the_same(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_day_is_written_byte_for_byte_the_same(tmp_path: Path) -> None:
 
 def test_a_day_without_events_is_empty_and_has_its_columns(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
-    assert dict(build_day(lake, "2026-03-02").schema) == SCHEMA
+    assert dict(build_day(lake, "2026-03-02").collect_schema()) == DELIVERY
     assert lake.read("delivery_events", "2026-03-02").height == 0
 
 
@@ -101,8 +101,8 @@ def test_a_late_callback_reopens_the_day_after_where_its_repetition_may_be(tmp_p
     status = twilio_status("sent")
     repetition, first = record(status, MIDNIGHT + timedelta(minutes=1)), record(status, MIDNIGHT - timedelta(minutes=1))
     lake = lake_of(tmp_path, [repetition])
-    assert build_day(lake, "2026-03-03").height == 1
+    assert build_day(lake, "2026-03-03").collect().height == 1
     lake.write(to_frame(normalise([(0, first)])[0]), "received_events", "late-0")
     late = lake.read("received_events", "late-0")
     assert touched_days(late, lake) == {"2026-03-02", "2026-03-03"}
-    assert [build_day(lake, day).height for day in ("2026-03-02", "2026-03-03")] == [1, 0]
+    assert [build_day(lake, day).collect().height for day in ("2026-03-02", "2026-03-03")] == [1, 0]

@@ -34,7 +34,7 @@ from campaign_pipeline.core.tables import campaign_versions, claims, consents, i
 from campaign_pipeline.core.words import Channel, ConsentState
 from campaign_pipeline.events import ingest
 from campaign_pipeline.events.ingest import pending_bytes, receive
-from campaign_pipeline.events.normalise import SCHEMA
+from campaign_pipeline.events.normalise import RECEIVED
 
 pytestmark = pytest.mark.usefixtures("sent")
 
@@ -70,13 +70,13 @@ def test_events_reach_the_lake_and_are_read_once(
     )
     assert pending_bytes(engine, settings.inbox_dir).pending > 0
     received = receive(engine, lake, settings)
-    assert (received.files, received.events, received.unknown, received.rejected) == (2, 4, 1, 0)
+    assert (received.files, received.events, received.unknown, received.rejected) == (3, 4, 1, 0)  # two days in one
     assert received.touched_days == {"2026-03-02", "2026-03-03"}
     assert received.touched_runs == {RUN, SMS_RUN}
     frame = lake_events(lake)
-    assert dict(frame.schema) == SCHEMA
+    assert dict(frame.schema) == RECEIVED
     assert set(frame["type"]) == {"delivered", "opened", "unknown", "sent"}
-    assert not frame.drop("url").null_count().sum_horizontal().item()
+    assert not frame.drop("url", "user_agent", "network").null_count().sum_horizontal().item()
     assert all(value not in str(frame.rows()) for value in (ANN_EMAIL, ANN_PHONE))
     assert receive(engine, lake, settings) == ingest.Received()
     assert pending_bytes(engine, settings.inbox_dir).pending == 0
