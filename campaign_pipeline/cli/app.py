@@ -9,6 +9,7 @@ from campaign_pipeline.cli import (
     data,
     doubts,
     experiments,
+    inbox,
     labels,
     machines,
     messages,
@@ -43,6 +44,7 @@ app.add_typer(people.attributes, name="attributes")
 app.add_typer(labels.lists, name="lists")
 app.add_typer(labels.tags, name="tags")
 app.add_typer(suppressions.suppressions, name="suppressions")
+inbox.register(data.events)
 app.add_typer(data.events, name="events")
 app.add_typer(doubts.doubts, name="doubts")
 app.add_typer(senders.senders, name="senders")

@@ -108,6 +108,18 @@ class Settings(BaseSettings):
     smtp_bounce_address: str = Field(
         "", description="Where bounces go: NAME@HOST takes mail for NAME+anything@HOST as well; empty: email_from."
     )
+    smtp_relay: Literal["", "mailgun", "postmark", "ses"] = Field(
+        "",
+        description="Whose SMTP server it is: e-mails carry our ids as that provider hands them back in events.",
+    )
+    mailgun_signing_key: SecretStr = Field(SecretStr(""), description="Mailgun's webhook signing key.")
+    postmark_webhook_login: SecretStr = Field(
+        SecretStr(""), description="`NAME:PASSWORD` in the URL that Postmark posts to (basic authentication)."
+    )
+    ses_topic_arn: str = Field("", description="The one SNS topic whose posts about Amazon SES are taken.")
+    ses_certificate: Path | None = Field(
+        None, description="PEM file with the certificate (or several) that signs them, as `SigningCertURL` names it."
+    )
     webhook_url: str = Field("http://127.0.0.1:8990/webhook", description="Where messages of the webhook channel go.")
     webhook_secret: SecretStr = Field(
         SANDBOX_SECRET, description="Key that signs them: `whsec_` and base64, or any other text."

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.core.tables import inbox_cursors
+from campaign_pipeline.events.inbox_files import write_durably
 from campaign_pipeline.events.record import Record, from_line
 
 BATCH_BYTES = 32 * 2**20
@@ -79,19 +80,15 @@ def set_aside(folder: Path, batch: Batch, rejections: Sequence[Rejection]) -> No
         return
     path = folder / "rejected" / f"{batch.partition}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        for rejection in rejections:
-            row = {
-                "file": batch.file,
-                "position": rejection.position,
-                "reason": rejection.reason,
-                "content": rejection.content,
-            }
-            file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    rows = ({"file": batch.file, **asdict(rejection)} for rejection in rejections)
+    write_durably(path, (orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows))
+
+
+def read_line(path: Path, position: int) -> bytes:
+    """The line of an inbox file that begins at `position`, its end included."""
+    with path.open("rb") as file:
+        file.seek(position)
+        return file.readline()
 
 
 def _cursors(engine: sa.Engine) -> dict[str, int]:

@@ -8,7 +8,7 @@ from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.events.event import Event
 from campaign_pipeline.events.inbox_reader import Rejection
 from campaign_pipeline.events.networks import with_network
-from campaign_pipeline.events.providers import own, sendgrid, twilio
+from campaign_pipeline.events.providers import dsn, mailgun, own, postmark, sendgrid, ses, twilio
 from campaign_pipeline.events.record import Record
 
 Parser = Callable[[Record], Iterable[Event | tuple[str, str]]]
@@ -17,6 +17,10 @@ PARSERS: dict[tuple[str, str], Parser] = {
     ("sendgrid", "events"): sendgrid.events,
     ("twilio", "status"): twilio.status_events,
     ("twilio", "inbound"): twilio.inbound_events,
+    ("mailgun", "events"): mailgun.events,
+    ("postmark", "events"): postmark.events,
+    ("ses", "events"): ses.events,
+    ("smtp", "bounce"): dsn.bounces,
     ("own", "unsubscribe"): own.unsubscribe_events,
     ("own", "click"): own.click_events,
     ("own", "preferences"): own.preference_events,

@@ -51,8 +51,27 @@ def _smtp(settings: Settings) -> Generator[Finding]:
     except CampaignError as error:
         yield Finding("mail bounces", False, error.message, error.hint)
         return
+    if settings.smtp_relay and not _relay_is_proven(settings):
+        advice = f"Set {_RELAY_KEYS[settings.smtp_relay]}."
+        yield Finding(f"{settings.smtp_relay} webhook key", False, "none: its events are refused", advice)
     advice = "" if settings.smtp_bounce_address else "Set CAMPAIGN_SMTP_BOUNCE_ADDRESS to a mailbox for bounces."
     yield Finding("mail bounces", True, f"to {local_part}+TOKEN@{domain}", advice)
+
+
+_RELAY_KEYS = {
+    "mailgun": "CAMPAIGN_MAILGUN_SIGNING_KEY",
+    "postmark": "CAMPAIGN_POSTMARK_WEBHOOK_LOGIN",
+    "ses": "CAMPAIGN_SES_TOPIC_ARN and CAMPAIGN_SES_CERTIFICATE",
+}
+
+
+def _relay_is_proven(settings: Settings) -> bool:
+    known = {
+        "mailgun": settings.mailgun_signing_key.get_secret_value(),
+        "postmark": settings.postmark_webhook_login.get_secret_value(),
+        "ses": settings.ses_topic_arn and settings.ses_certificate,
+    }
+    return bool(known[settings.smtp_relay])
 
 
 def _webhook(settings: Settings) -> Generator[Finding]:

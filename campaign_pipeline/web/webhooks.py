@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import NamedTuple
 
 from campaign_pipeline.core.settings import Settings
+from campaign_pipeline.events.relay_verification import verify_mailgun, verify_postmark, verify_ses
 from campaign_pipeline.events.verification import (
     SENDGRID_SIGNATURE,
     SENDGRID_TIMESTAMP,
@@ -41,6 +42,7 @@ class Webhook(NamedTuple):
     most_bytes: int = 0
 
 
+OK = Answer(HTTPStatus.OK)
 ACCEPTED = Answer(HTTPStatus.ACCEPTED)
 NO_CONTENT = Answer(HTTPStatus.NO_CONTENT)
 EMPTY_TWIML = Answer(
@@ -59,8 +61,23 @@ def twilio(headers: Mapping[str, str], url: str, body: bytes, settings: Settings
     verify_twilio(settings.twilio_auth_token.get_secret_value(), url, headers.get(TWILIO_SIGNATURE), body)
 
 
+def mailgun(_headers: Mapping[str, str], _url: str, body: bytes, settings: Settings) -> None:
+    verify_mailgun(settings.mailgun_signing_key, body, settings.clock())
+
+
+def postmark(headers: Mapping[str, str], _url: str, _body: bytes, settings: Settings) -> None:
+    verify_postmark(settings.postmark_webhook_login, headers.get("Authorization"))
+
+
+def ses(_headers: Mapping[str, str], _url: str, body: bytes, settings: Settings) -> None:
+    verify_ses(settings.ses_topic_arn, settings.ses_certificate, body, settings.clock())
+
+
 WEBHOOKS: Mapping[str, Webhook] = {
     "/webhooks/sendgrid": Webhook("sendgrid", "events", sendgrid, ACCEPTED),
     "/webhooks/twilio/status": Webhook("twilio", "status", twilio, NO_CONTENT, TWILIO_BYTES),
     "/webhooks/twilio/inbound": Webhook("twilio", "inbound", twilio, EMPTY_TWIML, TWILIO_BYTES),
+    "/webhooks/mailgun": Webhook("mailgun", "events", mailgun, OK),
+    "/webhooks/postmark": Webhook("postmark", "events", postmark, OK),
+    "/webhooks/ses": Webhook("ses", "events", ses, OK),
 }

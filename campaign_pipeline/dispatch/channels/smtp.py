@@ -33,6 +33,7 @@ class Smtp:
         self._sender = sender_of(settings.email_from, settings.email_from_name)
         self._bounces = require_room(settings.smtp_bounce_address or settings.email_from)
         self._public_url, self._secret = settings.public_url, settings.link_secret
+        self._relay = settings.smtp_relay
         self._connections = Connections(settings, self._sender.domain)
         self._background = BackgroundLoop(f"smtp to {settings.smtp_host}")
 
@@ -78,7 +79,7 @@ class Smtp:
         if normalise_email(message.address) != message.address:  # nothing else may stand in a header or an envelope
             return Result(number, Kind.BAD_RECIPIENT, "not_an_address"), False
         token = bounce_token(batch.run_id, message.message_id, batch.attempt, self._secret)
-        content = compose(batch, message, self._sender, unsubscribe_url, self._clock())
+        content = compose(batch, message, self._sender, unsubscribe_url, self._clock(), self._relay)
         try:
             reply = await self._connections.deliver(bounce_address(self._bounces, token), message.address, content)
         except Lost:

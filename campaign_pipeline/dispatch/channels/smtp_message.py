@@ -12,6 +12,8 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
 
+import orjson
+
 from campaign_pipeline.contacts.addresses import normalise_email
 from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.dispatch.channels.base import Batch, Message
@@ -33,7 +35,16 @@ class _Policy(EmailPolicy):
         return super().fold_binary(name, value)
 
 
-_AS_THEY_ARE = frozenset({"Message-ID", MESSAGE, RUN, ATTEMPT, "List-Unsubscribe", "List-Unsubscribe-Post"})
+MAILGUN, POSTMARK, SES = "X-Mailgun-Variables", "X-PM-Metadata-", "X-SES-MESSAGE-TAGS"
+"""Headers that a relay takes out and hands back with its events."""
+
+_IDS = ("run_id", "message_id", "attempt")
+_AS_THEY_ARE = frozenset(
+    {
+        *("Message-ID", MESSAGE, RUN, ATTEMPT, "List-Unsubscribe", "List-Unsubscribe-Post", MAILGUN, SES),
+        *(f"{POSTMARK}{name}" for name in _IDS),
+    }
+)
 _POLICY = _Policy(linesep="\r\n", cte_type="7bit", raise_on_defect=True)
 
 
@@ -50,15 +61,21 @@ def message_id_header(message_id: str, attempt: int, domain: str) -> str:
     return f"<{message_id}.{attempt}@{domain}>"
 
 
-def compose(batch: Batch, message: Message, sender: Address, unsubscribe_url: str, now: datetime) -> bytes:
-    """The message of the batch as it goes over the wire, with CRLF; its address is one that normalise_email gave."""
+def compose(
+    batch: Batch, message: Message, sender: Address, unsubscribe_url: str, now: datetime, relay: str = ""
+) -> bytes:
+    """The message of the batch as it goes over the wire, with CRLF; its address is one that normalise_email gave.
+
+    `relay`: whose server takes it (CAMPAIGN_SMTP_RELAY), so that its events name our message.
+    """
     texts = batch.texts(message)
     mail = EmailMessage(policy=_POLICY)
     mail["From"] = sender
     mail["To"] = Address(addr_spec=message.address)
     mail["Subject"] = _BREAKS.sub(" ", texts["subject"])
     mail["Date"] = format_datetime(now)
-    for name, value in _headers(batch, message, sender.domain, unsubscribe_url).items():
+    headers = _headers(batch, message, sender.domain, unsubscribe_url)
+    for name, value in {**headers, **_for_relay(relay, batch, message)}.items():
         mail[name] = value
     mail.set_content(texts.get("text", "") + "\n")  # MIME ends its texts with one, whether they have one or not
     if "html" in texts:
@@ -74,3 +91,16 @@ def _headers(batch: Batch, message: Message, domain: str, unsubscribe_url: str) 
         MESSAGE: message.message_id,
         ATTEMPT: str(batch.attempt),
     }
+
+
+def _for_relay(relay: str, batch: Batch, message: Message) -> Mapping[str, str]:
+    ids = dict(zip(_IDS, (batch.run_id, message.message_id, str(batch.attempt)), strict=True))
+    match relay:
+        case "mailgun":
+            return {MAILGUN: orjson.dumps(ids).decode()}
+        case "postmark":
+            return {f"{POSTMARK}{name}": value for name, value in ids.items()}
+        case "ses":
+            return {SES: ", ".join(f"{name}={value}" for name, value in ids.items())}
+        case _:
+            return {}

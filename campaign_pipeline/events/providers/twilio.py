@@ -16,6 +16,7 @@ from campaign_pipeline.core.words import Channel, EventType, SuppressionReason
 from campaign_pipeline.dispatch.channels.twilio_codes import CODES
 from campaign_pipeline.dispatch.outcomes import Kind
 from campaign_pipeline.events.event import Event, attempt_number, message_key
+from campaign_pipeline.events.failures import failure_of
 from campaign_pipeline.events.record import Record
 
 TYPES = {
@@ -30,15 +31,6 @@ TYPES = {
     "undelivered": EventType.UNDELIVERED,
     "failed": EventType.FAILED,
     "canceled": EventType.CANCELLED,
-}
-
-CLASSES = {Kind.HARD_ADDRESS: "hard", Kind.SOFT: "soft"}
-"""How a delivery failed, in the words that SendGrid's bounces have as well; any other kind keeps its own name."""
-
-SUPPRESSIONS = {
-    Kind.HARD_ADDRESS: SuppressionReason.HARD_BOUNCE,
-    Kind.SOFT: SuppressionReason.SOFT_BOUNCE,
-    Kind.OPTED_OUT: SuppressionReason.OPTED_OUT,
 }
 
 KEYWORDS = {
@@ -60,6 +52,7 @@ def status_events(record: Record) -> Iterator[Event]:
     sid, status = _required(fields, "MessageSid"), fields.get("MessageStatus") or _required(fields, "SmsStatus")
     code = fields.get("ErrorCode", "")
     kind = _kind(code)
+    reason, suppress = failure_of(kind, code) if kind else ("", None)
     run_id, message_id = message_key(record.query.get("run_id"), record.query.get("message_id"))
     channel, address = _recipient(fields.get("To", ""))
     yield Event(
@@ -73,10 +66,10 @@ def status_events(record: Record) -> Iterator[Event]:
         run_id=run_id,
         message_id=message_id,
         provider_id=sid,
-        reason=f"{CLASSES.get(kind, kind.value)}:{code}" if kind else "",
+        reason=reason,
         attempt=attempt_number(record.query.get("attempt")),
         address=address,
-        suppress=SUPPRESSIONS.get(kind) if kind else None,
+        suppress=suppress,
     )
 
 

@@ -31,10 +31,12 @@ nasty = st.sampled_from(
 )
 
 
-def composed(subject: str, html: str, text: str, address: str = "ann@example.com", run: str = "sale--1") -> bytes:
+def composed(
+    subject: str, html: str, text: str, address: str = "ann@example.com", run: str = "sale--1", relay: str = ""
+) -> bytes:
     batch = Batch(run, "sale", "plain", 0, 2, EMAIL, ())
     message = Message(0, "a" * 24, address, [subject, html, text])
-    return compose(batch, message, sender_of("news@example.com", 'Zoë\'s, "Shop"'), URL, NOW)
+    return compose(batch, message, sender_of("news@example.com", 'Zoë\'s, "Shop"'), URL, NOW, relay)
 
 
 @given(sayings | nasty, sayings | nasty, sayings | nasty)
@@ -95,3 +97,23 @@ def test_date_sender_and_line_lengths() -> None:
 def test_a_sender_that_is_none(address: str) -> None:
     with pytest.raises(InvalidInput, match="CAMPAIGN_EMAIL_FROM is not an address"):
         sender_of(address, "Shop")
+
+
+@pytest.mark.parametrize(
+    ("relay", "expected"),
+    [
+        ("mailgun", {"X-Mailgun-Variables": '{"run_id":"sale--1","message_id":"%s","attempt":"2"}' % ("a" * 24)}),
+        (
+            "postmark",
+            {
+                "X-PM-Metadata-run_id": "sale--1",
+                "X-PM-Metadata-message_id": "a" * 24,
+                "X-PM-Metadata-attempt": "2",
+            },
+        ),
+        ("ses", {"X-SES-MESSAGE-TAGS": f"run_id=sale--1, message_id={'a' * 24}, attempt=2"}),
+    ],
+)
+def test_a_relay_finds_our_ids_where_it_looks_for_them(relay: str, expected: dict[str, str]) -> None:
+    mail = message_from_bytes(composed("x", "x", "x", relay=relay), policy=default)
+    assert {name: value for name, value in mail.items() if name not in HEADERS} == expected

@@ -168,3 +168,17 @@ def test_a_webhook_that_somebody_has_set(installation: Installation, listener: s
     found = look(installation.settings, webhook_url=f"{listener}/in", **common, **broken)
     assert "what follows is not base64" in found["webhook secret"].found
     assert found["webhook doubts"].found == "requests without an answer are repeated under their keys"
+
+
+def test_a_relay_whose_events_would_be_refused_is_said(installation: Installation, listener: str, nobody: str) -> None:
+    port = int(nobody.rpartition(":")[2])
+    smtp = {
+        "email_provider": "smtp",
+        "smtp_port": port,
+        "smtp_relay": "mailgun",
+        "smtp_bounce_address": "b@example.com",
+    }
+    finding = look(installation.settings, **smtp)["mailgun webhook key"]
+    assert (finding.ok, finding.advice) == (False, "Set CAMPAIGN_MAILGUN_SIGNING_KEY.")
+    known = look(installation.settings, **smtp, mailgun_signing_key=SecretStr("key"))
+    assert "mailgun webhook key" not in known

@@ -1,0 +1,86 @@
+"""The inbox: `events rejected|replay|bounce`. What was set aside is told by place and reason; it is personal data."""
+
+import sys
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape as plain
+
+from campaign_pipeline.cli.output import AsJson, console, show_json, show_table
+from campaign_pipeline.cli.setup import open_installation
+from campaign_pipeline.core.errors import NotFound
+from campaign_pipeline.operations.bounces import MOST_BYTES, take_in_bounce
+from campaign_pipeline.operations.rejected import list_rejected, replay
+
+MOST_ROWS = 50
+
+Reason = Annotated[str, typer.Option(help="Only those whose reason has this in it.")]
+
+
+def register(events: typer.Typer) -> None:
+    events.command("rejected")(show_rejected)
+    events.command("replay")(replay_rejected)
+    events.command("bounce")(bounce)
+
+
+def show_rejected(reason: Reason = "", as_json: AsJson = False) -> None:
+    """Show what was posted and set aside because nothing could be made of it: how much, from whom, why and where.
+
+    Example: campaigns events rejected
+    """
+    rows = list_rejected(open_installation(), reason)
+    if as_json:
+        show_json({"rejected": [asdict(row) for row in rows]})
+        return
+    if not rows:
+        console.print("Nothing was set aside.")
+        return
+    counted = Counter((row.provider, row.reason) for row in rows)
+    show_table(
+        "set aside",
+        [{"provider": provider, "reason": why, "times": times} for (provider, why), times in counted.most_common()],
+    )
+    shown = [{"file": row.file, "byte": row.position, "reason": row.reason} for row in rows[-MOST_ROWS:]]
+    show_table(f"the last {len(shown)} of {len(rows)}" if len(rows) > MOST_ROWS else "each", shown)
+    console.print("After the parser was mended: campaigns events replay")
+
+
+def replay_rejected(reason: Reason = "", as_json: AsJson = False) -> None:
+    """Take in again what was set aside: what is understood now counts, once; the rest is set aside anew.
+
+    The next take-in reads it. An event whose message nobody knows is not replayed: it was understood and kept.
+
+    Example: campaigns events replay --reason "not JSON"
+    """
+    done = replay(open_installation(), reason)
+    if as_json:
+        show_json(asdict(done))
+        return
+    console.print(f"{done.lines:,} posts, set aside {done.rejections:,} times, go through the inbox again.")
+    if done.kept:
+        console.print(f"{done.kept:,} stay: their line in the inbox is gone, or was erased.")
+
+
+def bounce(
+    mail: Annotated[Path, typer.Argument(help="A file with one mail; - reads it from standard input, as a pipe.")],
+    as_json: AsJson = False,
+) -> None:
+    """Take in a bounce mail (RFC 3464), as a mail server hands it over; it is on disk before this returns.
+
+    Example: campaigns events bounce - < bounce.eml
+    """
+    if str(mail) == "-":
+        content = sys.stdin.buffer.read(MOST_BYTES + 1)
+    elif mail.is_file():
+        content = mail.read_bytes()
+    else:
+        raise NotFound(f"there is no file {str(mail)!r}", "Give a file with one mail, or - for standard input.")
+    named = take_in_bounce(open_installation(), content)
+    if as_json:
+        show_json({"taken_in": True, "names_a_message": named})
+        return
+    whose = "its recipient names a message of ours" if named else "its quoted headers have to say which message it is"
+    console.print(plain(f"Kept for the next take-in; {whose}."))
