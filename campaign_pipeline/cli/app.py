@@ -11,6 +11,7 @@ from campaign_pipeline.cli import (
     experiments,
     inbox,
     labels,
+    machines,
     messages,
     people,
     privacy,
@@ -35,7 +36,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for group in (setup, runs, results, quiet_hours, servers):
+for group in (setup, runs, results, quiet_hours, machines, servers):
     group.register(app)
 privacy.register(data.contacts)
 app.add_typer(data.contacts, name="contacts")

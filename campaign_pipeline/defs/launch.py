@@ -50,13 +50,16 @@ def take_in_events(instance: dg.DagsterInstance) -> int:
 
 def bring_up_to_date(instance: dg.DagsterInstance) -> None:
     """Write anew all that events made stale, as the sensor would."""
-    engine, progress, finished = open_installation().engine, progress_of("results"), 0
-    while waiting := stale(engine):
-        for note, request in waiting.items():
-            progress(finished, finished + len(waiting))
-            execute(instance, request)
-            done(engine, note)
-            finished += 1
+    installation, progress, finished = open_installation(), progress_of("results"), 0
+    try:
+        while waiting := stale(installation.engine):
+            for note, request in waiting.items():
+                progress(finished, finished + len(waiting))
+                execute(instance, request)
+                done(installation.engine, note)
+                finished += 1
+    finally:
+        installation.engine.dispose()
 
 
 def execute(instance: dg.DagsterInstance, request: Request) -> dg.ExecuteInProcessResult:

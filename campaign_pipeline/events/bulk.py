@@ -15,7 +15,6 @@ import numpy as np
 import orjson
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from campaign_pipeline.core.ids import RUN_ID
 from campaign_pipeline.core.paths import SQL_DIR
@@ -87,14 +86,13 @@ def _read(record: Record) -> _Post | None:
         if not isinstance(items, list) or set(map(type, cast("list[Any]", items))) != {dict}:
             return None
         fields = cast("list[dict[str, Any]]", items)
-        seconds = [item.get("timestamp") for item in fields]
+        seconds: list[Any] = [item.get("timestamp") for item in fields]
         if set(map(type, seconds)) != {int} or min(seconds) < 0 or max(seconds) >= LATEST:
+            return None
+        if not all(item.get("event") for item in fields):
             return None
         texts = pa.array(fields, _SHAPE)
     except (orjson.JSONDecodeError, pa.ArrowInvalid, pa.ArrowTypeError):  # a field is of another type
-        return None
-    events = texts.field("event")
-    if events.null_count or not pc.all(pc.not_equal(events, "")).as_py():
         return None
     return _Post(record.received_at, texts, seconds, [item.get("sg_machine_open") is True for item in fields])
 

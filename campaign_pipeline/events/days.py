@@ -6,6 +6,7 @@ So any day can be written anew, in any order, and with other rules.
 from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import polars as pl
@@ -38,8 +39,12 @@ def build_day(lake: Lake, day: str, rules: MachineRules | None = None) -> pl.Laz
     that are shipped, unless others are given.
     """
     rules = rules or machine_rules()
-    scratch = lake.root / ASSET / f".{day}.scratch"
-    with duckdb.connect(":memory:", config={"memory_limit": _MEMORY, "temp_directory": str(scratch)}) as connection:
+    folder = lake.root / ASSET
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        TemporaryDirectory(prefix=f".{day}.", dir=folder) as scratch,
+        duckdb.connect(":memory:", config={"memory_limit": _MEMORY, "temp_directory": scratch}) as connection,
+    ):
         connection.execute("SET TimeZone = 'UTC'")
         _register(connection, lake, date.fromisoformat(day), rules)
         params = {

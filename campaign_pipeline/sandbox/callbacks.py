@@ -25,6 +25,9 @@ Job = Callable[[], Awaitable[None]]
 T = TypeVar("T")
 LONGEST_PAUSE = 5.0
 
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
+"""User agent of the people that the sandbox plays."""
+
 log = logging.getLogger(__name__)
 
 
@@ -158,7 +161,8 @@ class Callbacks:
         if not is_local(url):
             return
         assert self._session is not None, "callbacks are not started"
-        async with self._session.get(URL(url, encoded=True), allow_redirects=False) as answer:
+        headers = {"User-Agent": BROWSER}
+        async with self._session.get(URL(url, encoded=True), allow_redirects=False, headers=headers) as answer:
             await answer.read()
 
     async def _work(self) -> None:

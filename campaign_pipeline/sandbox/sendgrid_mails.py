@@ -8,11 +8,11 @@ from typing import Any
 
 from campaign_pipeline.core.ids import digest
 from campaign_pipeline.sandbox.behaviour import Behaviour, Step
+from campaign_pipeline.sandbox.callbacks import BROWSER
 from campaign_pipeline.sandbox.sendgrid_render import Renderer
 
 LINK = re.compile(r"""href\s*=\s*["'](https?://[^"']+)["']""", re.IGNORECASE)
 UNSUBSCRIBE_LINK = re.compile(r"<(https?://[^>]+)>")
-AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36"
 MACHINE_AGENT = "GoogleImageProxy"
 IP = "192.0.2.10"
 
@@ -34,9 +34,9 @@ DETAILS: dict[tuple[str, str], dict[str, Any]] = {
     ("deferred", ""): {"response": "450 4.2.0 Try again later.", "attempt": "1"},
     ("delivered", ""): {"response": "250 2.0.0 OK", "ip": IP, "tls": 1},
     ("dropped", "cancelled"): {"reason": "Cancelled"},
-    ("open", ""): {"ip": IP, "useragent": AGENT, "sg_content_type": "html"},
+    ("open", ""): {"ip": IP, "useragent": BROWSER, "sg_content_type": "html"},
     ("open", "machine"): {"ip": IP, "useragent": MACHINE_AGENT, "sg_content_type": "html", "sg_machine_open": True},
-    ("click", ""): {"ip": IP, "useragent": AGENT, "url_offset": {"index": 0, "type": "html"}},
+    ("click", ""): {"ip": IP, "useragent": BROWSER, "url_offset": {"index": 0, "type": "html"}},
 }
 WITH_SMTP_ID = frozenset({"processed", "dropped", "delivered", "deferred", "bounce"})
 
@@ -154,5 +154,5 @@ class Mail:
         if step.kind == "bounce":
             return event | DETAILS["bounce", step.detail]
         if step.kind == "unsubscribe":
-            event["ip"], event["useragent"] = IP, AGENT
+            event["ip"], event["useragent"] = IP, BROWSER
         return event | DETAILS.get((step.kind, step.detail), {})

@@ -100,5 +100,6 @@ NOT_PERSONAL = {
     "sender_days": "names of senders and recipient domains, and numbers",
     "sending_versions": "what the team wrote of rates and caps",
     "template_versions": "what authors wrote; nobody's data, unless an author names a person in it",
+    "touched": "days and runs that are to be written anew",
 }
 """Tables that hold nothing about a contact, and why."""

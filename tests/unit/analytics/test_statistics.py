@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind_from_stats
 
+from campaign_pipeline.analytics.experiments.sample_ratio import sample_ratio
 from campaign_pipeline.analytics.statistics import (
     Comparison,
     Error,
     Sample,
     compare_means,
     compare_proportions,
-    sample_ratio,
     wilson_interval,
 )
 from campaign_pipeline.core.errors import InvalidInput
@@ -90,6 +90,18 @@ def test_means_that_are_zero_or_negative_have_no_relative_lift():
     result = compare_means(Sample(50, -1.0, 1.0), Sample(50, 1.0, 1.0))
     assert (result.absolute, result.relative) == (2.0, None)
     assert compare_means(Sample(50, 0.0, 1.0), Sample(50, 1.0, 1.0)).relative is None
+
+
+def test_a_mean_that_is_nothing_but_noise_is_compared_and_has_no_relative_interval():
+    found = compare_means(Sample(50, 3.0, 40_000.0), Sample(50, 1e-9, 40_000.0))
+    expected = ttest_ind_from_stats(1e-9, 200.0, 50, 3.0, 200.0, 50, equal_var=False)
+    assert (found.absolute, found.statistic, found.p) == (
+        -3.0 + 1e-9,
+        close(expected.statistic),
+        close(expected.pvalue),
+    )
+    assert (found.relative, found.relative_low) == (close(1e-9 / 3 - 1), None)
+    assert compare_means(Sample(50, 1e-9, 40_000.0), Sample(50, 3.0, 40_000.0)).relative is None
 
 
 def test_wilson_intervals_stay_within_zero_and_one():

@@ -14,13 +14,13 @@ PACKAGE = Path(__file__).parents[3] / "campaign_pipeline"
 
 
 def written_assets() -> Iterator[tuple[str, str]]:
-    """(file, asset) of every `lake.write(frame, asset, ...)` and `lake.staged`; the asset is a text or a constant."""
+    """(file, asset) of each `lake.write(frame, asset, ...)`, `staged`, `write_by`; the asset is text or a constant."""
     for path in sorted(PACKAGE.rglob("*.py")):
         module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
         for node in ast.walk(ast.parse(path.read_text())):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue
-            if node.func.attr not in ("write", "staged"):
+            if node.func.attr not in ("write", "staged", "write_by"):
                 continue
             if ast.unparse(node.func.value).split(".")[-1] != "lake" or len(node.args) < 2:
                 continue
