@@ -118,7 +118,8 @@ class Settings(BaseSettings):
     )
     ses_topic_arn: str = Field("", description="The one SNS topic whose posts about Amazon SES are taken.")
     ses_certificate: Path | None = Field(
-        None, description="PEM file with the certificate (or several) that signs them, as `SigningCertURL` names it."
+        None,
+        description="PEM file of the certificates that sign them; empty: data_dir/sns-certificates.pem.",
     )
     webhook_url: str = Field("http://127.0.0.1:8990/webhook", description="Where messages of the webhook channel go.")
     webhook_secret: SecretStr = Field(
@@ -221,6 +222,11 @@ class Settings(BaseSettings):
     def media_url(self, file: str) -> str:
         """The address of a file of the media folder."""
         return f"{(self.media_base_url or self.public_url.rstrip('/') + '/m').rstrip('/')}/{file}"
+
+    @property
+    def ses_certificates(self) -> Path:
+        """The file that `campaigns events certificate` keeps."""
+        return self.ses_certificate or self.data_dir / "sns-certificates.pem"
 
     @property
     def warehouse_path(self) -> Path:

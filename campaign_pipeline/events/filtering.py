@@ -38,7 +38,8 @@ def halt_filtered(connection: sa.Connection, settings: Settings, events: Sequenc
         ended = {
             event.event_id: event
             for event in events
-            if (event.channel, event.provider) == (channel, provider_of(channel, settings))
+            if event.channel is channel
+            and event.provider in _who_tells(channel, settings)
             and event.type in LAST_WORDS
             and event.received_at > since
         }
@@ -56,3 +57,9 @@ def halt_filtered(connection: sa.Connection, settings: Settings, events: Sequenc
                 pause=limits.pause,
                 longest=limits.longest,
             )
+
+
+def _who_tells(channel: Channel, settings: Settings) -> frozenset[str]:
+    """The providers whose events are about what the channel sends now: over SMTP also the one whose server it is."""
+    provider = provider_of(channel, settings)
+    return frozenset({provider, settings.smtp_relay} if provider == "smtp" and settings.smtp_relay else {provider})

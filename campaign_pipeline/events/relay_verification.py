@@ -3,7 +3,6 @@
 import hmac
 from base64 import b64decode
 from datetime import datetime
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -11,11 +10,11 @@ from urllib.parse import parse_qsl
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from cryptography.x509 import Certificate, load_pem_x509_certificates
 from pydantic import SecretStr
 
 from campaign_pipeline.core.errors import InvalidInput, Refused
 from campaign_pipeline.events.providers.fields import Fields, from_seconds, inner, json_object, text
+from campaign_pipeline.events.sns_certificates import is_certificate_url, keys_of, valid_certificates
 from campaign_pipeline.events.verification import NEWEST, OLDEST
 
 
@@ -74,15 +73,13 @@ SIGNED = {
 _HASHES = {"1": hashes.SHA1(), "2": hashes.SHA256()}  # noqa: S303  (SignatureVersion 1 is SNS' own default)
 
 
-def verify_ses(topic: str, certificate: Path | None, body: bytes, now: datetime) -> None:
-    """Refused unless SNS signed the envelope for `topic`, by a key of `certificate`, which was fetched beforehand.
+def verify_ses(topic: str, certificates: Path, body: bytes, now: datetime) -> None:
+    """Refused unless SNS signed the envelope for `topic`, by a key of the file `certificates` (sns_certificates.py).
 
-    Nothing is fetched when a post comes: whoever writes `SigningCertURL` would choose the key.
     Source: Amazon SNS, Verifying the signatures of Amazon SNS messages.
     """
-    if not topic or certificate is None:
-        advice = "Set CAMPAIGN_SES_TOPIC_ARN and CAMPAIGN_SES_CERTIFICATE."
-        raise Refused("no topic and certificate are configured for Amazon SES", advice)
+    if not topic:
+        raise Refused("no topic is configured for Amazon SES", "Set CAMPAIGN_SES_TOPIC_ARN.")
     try:
         envelope = json_object(body.decode(), "the body")
         signature = b64decode(text(envelope, "Signature"), validate=True)
@@ -93,10 +90,17 @@ def verify_ses(topic: str, certificate: Path | None, body: bytes, now: datetime)
     names, digest = SIGNED.get(text(envelope, "Type")), _HASHES.get(text(envelope, "SignatureVersion"))
     if names is None or digest is None:
         raise Refused("the post's type or signature version is none of SNS'")
+    url = text(envelope, "SigningCertURL")
+    if not is_certificate_url(url):
+        raise Refused("the post's SigningCertURL is none of SNS'")
+    get = f"Download {url} and keep it: campaigns events certificate FILE"
+    try:
+        keys = keys_of(valid_certificates(certificates, now))
+    except Refused as error:
+        raise Refused(error.message, get) from None
     signed = "".join(f"{name}\n{text(envelope, name)}\n" for name in names if name in envelope).encode()
-    if not any(_signed_by(key, signature, signed, digest) for key in _keys(certificate, now)):
-        advice = "If SNS has a new certificate, download it from the post's SigningCertURL (an amazonaws.com host)."
-        raise Refused("SNS' signature does not fit", advice)
+    if not any(_signed_by(key, signature, signed, digest) for key in keys):
+        raise Refused("SNS' signature does not fit", f"If SNS has a new certificate: {get}")
 
 
 def _signed_by(key: rsa.RSAPublicKey, signature: bytes, signed: bytes, digest: hashes.HashAlgorithm) -> bool:
@@ -105,19 +109,3 @@ def _signed_by(key: rsa.RSAPublicKey, signature: bytes, signed: bytes, digest: h
     except InvalidSignature:
         return False
     return True
-
-
-def _keys(file: Path, now: datetime) -> list[rsa.RSAPublicKey]:
-    try:
-        certificates = _certificates(file, file.stat().st_mtime_ns)
-    except (OSError, ValueError):
-        advice = "Download it from the SigningCertURL of a post, which is on an amazonaws.com host."
-        raise Refused("CAMPAIGN_SES_CERTIFICATE is no PEM file that can be read", advice) from None
-    valid = (each for each in certificates if each.not_valid_before_utc <= now <= each.not_valid_after_utc)
-    keys = (each.public_key() for each in valid)
-    return [key for key in keys if isinstance(key, rsa.RSAPublicKey)]
-
-
-@lru_cache(maxsize=4)
-def _certificates(file: Path, _changed: int) -> list[Certificate]:
-    return load_pem_x509_certificates(file.read_bytes())

@@ -7,6 +7,7 @@ from campaign_pipeline.core.errors import CampaignError
 from campaign_pipeline.core.settings import SANDBOX_SECRET, Settings, is_loopback
 from campaign_pipeline.dispatch.channels.verp import require_room
 from campaign_pipeline.dispatch.channels.webhook_request import signing_key
+from campaign_pipeline.events.sns_certificates import valid_certificates
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ def provider_addresses(settings: Settings) -> Mapping[str, str]:
 def channel_settings(settings: Settings) -> Generator[Finding]:
     if settings.email_provider == "smtp":
         yield from _smtp(settings)
+    yield from _relays(settings)
     if _webhook_is_set(settings):
         yield from _webhook(settings)
 
@@ -51,27 +53,30 @@ def _smtp(settings: Settings) -> Generator[Finding]:
     except CampaignError as error:
         yield Finding("mail bounces", False, error.message, error.hint)
         return
-    if settings.smtp_relay and not _relay_is_proven(settings):
-        advice = f"Set {_RELAY_KEYS[settings.smtp_relay]}."
-        yield Finding(f"{settings.smtp_relay} webhook key", False, "none: its events are refused", advice)
     advice = "" if settings.smtp_bounce_address else "Set CAMPAIGN_SMTP_BOUNCE_ADDRESS to a mailbox for bounces."
     yield Finding("mail bounces", True, f"to {local_part}+TOKEN@{domain}", advice)
 
 
-_RELAY_KEYS = {
-    "mailgun": "CAMPAIGN_MAILGUN_SIGNING_KEY",
-    "postmark": "CAMPAIGN_POSTMARK_WEBHOOK_LOGIN",
-    "ses": "CAMPAIGN_SES_TOPIC_ARN and CAMPAIGN_SES_CERTIFICATE",
-}
-
-
-def _relay_is_proven(settings: Settings) -> bool:
-    known = {
-        "mailgun": settings.mailgun_signing_key.get_secret_value(),
-        "postmark": settings.postmark_webhook_login.get_secret_value(),
-        "ses": settings.ses_topic_arn and settings.ses_certificate,
-    }
-    return bool(known[settings.smtp_relay])
+def _relays(settings: Settings) -> Generator[Finding]:
+    """Of each provider whose server takes our e-mails, or whose events are to be taken: whether they are."""
+    ses = settings.ses_topic_arn
+    for name, variable, key in (
+        ("mailgun", "CAMPAIGN_MAILGUN_SIGNING_KEY", settings.mailgun_signing_key.get_secret_value()),
+        ("postmark", "CAMPAIGN_POSTMARK_WEBHOOK_LOGIN", settings.postmark_webhook_login.get_secret_value()),
+        ("ses", "CAMPAIGN_SES_TOPIC_ARN", ses),
+    ):
+        if key:
+            yield Finding(f"{name} webhook key", True, "known")
+        elif settings.smtp_relay == name and settings.email_provider == "smtp":
+            yield Finding(f"{name} webhook key", False, "none: its events are refused", f"Set {variable}.")
+    if not ses:
+        return
+    try:
+        ends = max(each.not_valid_after_utc for each in valid_certificates(settings.ses_certificates, settings.clock()))
+    except CampaignError as error:
+        yield Finding("SNS certificate", False, error.message, error.hint)
+    else:
+        yield Finding("SNS certificate", True, f"valid until {ends:%Y-%m-%d}")
 
 
 def _webhook(settings: Settings) -> Generator[Finding]:

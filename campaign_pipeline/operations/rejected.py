@@ -9,6 +9,8 @@ import orjson
 
 from campaign_pipeline.events.inbox_files import add_file, write_durably
 from campaign_pipeline.events.inbox_reader import read_line
+from campaign_pipeline.events.providers.ses import subscribe_url
+from campaign_pipeline.events.shape import shape_of
 from campaign_pipeline.operations.installation import Installation
 
 WITHOUT_LINE = "nobody to suppress"
@@ -24,6 +26,8 @@ class Rejected:
     position: int
     reason: str
     bytes: int  # of its content, which is not shown: it is personal data
+    shape: str  # what can be told of it: shape.py
+    confirm: str = ""  # URL at Amazon that a person opens, where this asks for it
 
     @property
     def provider(self) -> str:
@@ -49,8 +53,11 @@ def list_rejected(installation: Installation, reason: str = "") -> list[Rejected
     return [row for row in found if reason.lower() in row.reason.lower()]
 
 
-def replay(installation: Installation, reason: str = "") -> Replayed:
+def replay(installation: Installation, reason: str = "", file: str = "") -> Replayed:
     """Put the lines of the inbox that these came from into a new file of it: the next take-in reads them again.
+
+    `file`: only those of this file of the inbox, or that are kept in this file under inbox/rejected. A line goes whole:
+    whatever else of it was set aside is looked at again as well.
 
     An event that was understood then is known by its id, and counts once. What is still not understood is set aside
     anew. First the new file is durable, then the old rejections go: if that breaks off, lines are replayed twice.
@@ -58,7 +65,8 @@ def replay(installation: Installation, reason: str = "") -> Replayed:
     done = Replayed()
     for path in _files(installation):
         rows = list(_rows(path))
-        chosen = [row for row, _ in rows if reason.lower() in row.reason.lower() and row.can_be_replayed]
+        asked = [row for row, _ in rows if row.can_be_replayed and file in ("", row.file, row.kept_in)]
+        chosen = [row for row in asked if reason.lower() in row.reason.lower()]
         lines = {row.position: _line(installation, row) for row in chosen}
         found = {position: line for position, line in lines.items() if line}
         done.kept += sum(row.position not in found for row in chosen)
@@ -66,7 +74,7 @@ def replay(installation: Installation, reason: str = "") -> Replayed:
             continue
         now = installation.clock()
         add_file(installation.settings.inbox_dir, chosen[0].provider, found.values(), now)
-        left = [raw for row, raw in rows if row not in chosen or row.position not in found]
+        left = [raw for row, raw in rows if not row.can_be_replayed or row.position not in found]
         if left:
             write_durably(path, left)
         else:
@@ -94,4 +102,5 @@ def _rows(path: Path) -> Iterator[tuple[Rejected, bytes]]:
             if "erased" in row:
                 continue
             content = str(row["content"])
-            yield Rejected(path.name, row["file"], row["position"], row["reason"], len(content.encode())), raw
+            told = len(content.encode()), shape_of(content), subscribe_url(content)
+            yield Rejected(path.name, row["file"], row["position"], row["reason"], *told), raw

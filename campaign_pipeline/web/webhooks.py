@@ -70,7 +70,7 @@ def postmark(headers: Mapping[str, str], _url: str, _body: bytes, settings: Sett
 
 
 def ses(_headers: Mapping[str, str], _url: str, body: bytes, settings: Settings) -> None:
-    verify_ses(settings.ses_topic_arn, settings.ses_certificate, body, settings.clock())
+    verify_ses(settings.ses_topic_arn, settings.ses_certificates, body, settings.clock())
 
 
 WEBHOOKS: Mapping[str, Webhook] = {

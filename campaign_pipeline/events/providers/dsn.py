@@ -31,6 +31,8 @@ TYPES = {
 }
 """By action (RFC 3464, 2.3.3)."""
 
+_ACTION = re.compile(r"[a-z-]{1,20}")
+"""A comment may stand behind it, and anything in that: the word alone is kept."""
 _REPLY = re.compile(r"\b([45]\d\d)[ -]")
 _STATUS = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 _BLANK = re.compile(r"^\s*$", re.MULTILINE)
@@ -47,9 +49,9 @@ def bounces(record: Record) -> Iterator[Event]:
     run_id, message_id = message_key(named["run_id"], named["message_id"])
     attempt = attempt_number(named["attempt"])
     about = (message_id, str(attempt)) if message_id else (_header(mail, "Message-ID"),)
-    for number, report in enumerate(reports):
-        action, status = _header(report, "Action").lower(), _STATUS.search(_header(report, "Status"))
-        code, said = status[0] if status else "", _header(report, "Diagnostic-Code")
+    for report in reports:
+        action, code = _match(_ACTION, report, "Action"), _match(_STATUS, report, "Status")
+        said = _header(report, "Diagnostic-Code")
         reason, suppress = _failure(action, code, said)
         occurred_at = _moment(report, "Last-Attempt-Date") or _moment(mail, "Date") or record.received_at
         yield Event(
@@ -59,7 +61,8 @@ def bounces(record: Record) -> Iterator[Event]:
             raw_type=action,
             occurred_at=occurred_at,
             received_at=record.received_at,
-            identity=("dsn", *about, str(number), action, code),
+            # Of one message several delays are told, which differ in their time.
+            identity=("dsn", *about, _header(report, "Final-Recipient").lower(), action, code, _written(report, mail)),
             run_id=run_id,
             message_id=message_id,
             provider_id=f"{message_id}.{attempt}" if message_id and attempt else "",
@@ -108,6 +111,16 @@ def _quoted(mail: Message) -> Mapping[str, str]:
             continue
         return {name: _header(original, name) for name in _IDS.values()}
     return {}
+
+
+def _match(pattern: re.Pattern[str], part: Message, name: str) -> str:
+    found = pattern.search(_header(part, name).lower())
+    return found[0] if found else ""
+
+
+def _written(report: Message, mail: Message) -> str:
+    """The time as the report, else the mail, writes it."""
+    return _header(report, "Last-Attempt-Date") or _header(mail, "Date")
 
 
 def _header(part: Message, name: str) -> str:

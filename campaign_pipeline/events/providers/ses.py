@@ -49,6 +49,13 @@ RECIPIENTS = {"Bounce": "bouncedRecipients", "Complaint": "complainedRecipients"
 HARD_SUB_TYPES = frozenset({"General", "NoEmail", "Suppressed", "OnAccountSuppressionList"})
 """Of permanent bounces."""
 
+ABOUT_THE_MESSAGE = {"MessageTooLarge": "body", "ContentRejected": "filtered", "AttachmentRejected": "filtered"}
+"""Transient bounces that say nothing of the address, by sub type: their class. Nobody is suppressed."""
+
+NO_COMPLAINTS = frozenset({"not-spam", "auth-failure"})
+"""Feedback types (RFC 5965, RFC 6591) by which nobody says that the mail is unwanted: the first says the opposite."""
+
+_SNS = re.compile(r"https://sns\.[a-z0-9-]{3,40}\.amazonaws\.com(\.cn)?/[!-~]*$")
 _REPLY = re.compile(r"\b([45]\d\d)\b")
 _STATUS = re.compile(r"\b[45]\.\d{1,3}\.\d{1,3}\b")
 
@@ -70,12 +77,29 @@ def events(record: Record) -> Iterator[Event | tuple[str, str]]:
         yield _event(record, raw_type, mail, details, address, recipient)
 
 
+def subscribe_url(content: str) -> str:
+    """The URL by which a person confirms the subscription, if the post asks for that and the URL is Amazon's."""
+    try:
+        envelope = json_object(content, "the post")
+    except InvalidInput:
+        return ""
+    url = text(envelope, "SubscribeURL") if text(envelope, "Type") == "SubscriptionConfirmation" else ""
+    return url if is_of_sns(url) else ""
+
+
+def is_of_sns(url: str) -> bool:
+    """Whether the URL is at SNS, over TLS. Source: Amazon SNS, Verifying the signatures of Amazon SNS messages."""
+    return bool(_SNS.match(url))
+
+
 def _event(record: Record, raw_type: str, mail: Fields, details: Fields, address: str, recipient: Fields) -> Event:
     ids = _ids(mail)
     run_id, message_id = message_key(ids.get(RUN), ids.get(MESSAGE))
     kind, (reason, suppress) = TYPES.get(raw_type, EventType.UNKNOWN), _failure(raw_type, details, recipient)
     if raw_type == "Subscription" and not _all_left(details):
         kind, suppress = EventType.UNKNOWN, None  # topics of SES' own lists, which are none of ours
+    elif raw_type == "Complaint" and text(details, "complaintFeedbackType") in NO_COMPLAINTS:
+        kind, suppress = EventType.UNKNOWN, None
     sent_as, url = text(mail, "messageId"), text(details, "link") or None
     said_at = details.get("timestamp") or mail.get("timestamp")
     return Event(
@@ -109,19 +133,29 @@ def _failure(raw_type: str, details: Fields, recipient: Fields) -> Failure:
             return "content", None
         case "Bounce":
             return _bounce(details, recipient)
+        case "DeliveryDelay":
+            return join("soft", _status(recipient)), None
         case _:
             return "", None
 
 
 def _bounce(details: Fields, recipient: Fields) -> Failure:
-    said = text(recipient, "diagnosticCode")
-    reply, status = _REPLY.search(said), _STATUS.search(text(recipient, "status")) or _STATUS.search(said)
-    code = status[0] if status else ""
-    if text(details, "bounceType") == "Permanent":
-        if text(details, "bounceSubType") in HARD_SUB_TYPES:
+    code, sub_type = _status(recipient), text(details, "bounceSubType")
+    # One bounce can tell of several recipients, of whom some are only delayed.
+    if text(details, "bounceType") == "Permanent" and not code.startswith("4"):
+        if sub_type in HARD_SUB_TYPES:
             return join("hard", code), SuppressionReason.HARD_BOUNCE
+        reply = _REPLY.search(text(recipient, "diagnosticCode"))
         return of_reply(int(reply[1]) if reply else 550, code)
+    if sub_type in ABOUT_THE_MESSAGE:
+        return join(ABOUT_THE_MESSAGE[sub_type], code), None
     return join("soft", code), SuppressionReason.SOFT_BOUNCE
+
+
+def _status(recipient: Fields) -> str:
+    """Its enhanced status code; empty if there is none."""
+    found = _STATUS.search(text(recipient, "status")) or _STATUS.search(text(recipient, "diagnosticCode"))
+    return found[0] if found else ""
 
 
 def _destination(mail: Fields) -> list[str]:

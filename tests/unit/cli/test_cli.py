@@ -52,6 +52,7 @@ def test_these_are_the_commands() -> None:
         "doubts list",
         "doubts resolve",
         "events bounce",
+        "events certificate",
         "events import",
         "events rejected",
         "events replay",

@@ -90,3 +90,13 @@ def test_callbacks_of_the_inbox_halt_by_the_policy_in_force(
     receive_requests(*(twilio_status("undelivered", MessageSid=f"SM{number}", **filtered) for number in range(2)))
     receive(engine, lake, settings)
     assert [(breaker.subject, breaker.code) for breaker in opened(engine)] == [(SENDER, "30007")]
+
+
+@pytest.mark.parametrize(("provider", "halted"), [("mailgun", True), ("smtp", True), ("postmark", False)])
+def test_what_the_relay_tells_halts_the_sender_whose_server_it_is(
+    engine: sa.Engine, settings: Settings, provider: str, halted: bool
+) -> None:
+    relayed = settings.model_copy(update={"email_provider": "smtp", "smtp_relay": "mailgun"})
+    fields = {"channel": Channel.EMAIL, "provider": provider, "reason": "filtered:5.7.1"}
+    take_in(engine, relayed, [ended(number, True, **fields) for number in range(10)])
+    assert [breaker.subject for breaker in opened(engine)] == ["sender:smtp:news@example.com"] * halted

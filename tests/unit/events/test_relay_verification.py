@@ -10,18 +10,28 @@ import orjson
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
-from campaign_pipeline.core.errors import Refused
+from campaign_pipeline.core.errors import InvalidInput, Refused
 from campaign_pipeline.events.relay_verification import verify_mailgun, verify_postmark, verify_ses
+from campaign_pipeline.events.sns_certificates import keep, valid_certificates
 from campaign_pipeline.events.verification import NEWEST, OLDEST
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 KEY = SecretStr("key-1")
+CERTIFICATE_URL = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-7ff5318490ec183fbaddaa2a969abfda.pem"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:ses-events"
+
+
+def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, at: datetime = NOW) -> bytes:
+    """A certificate of the key that is valid from a day before `at` to a day after."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    valid = builder.not_valid_before(at - timedelta(days=1)).not_valid_after(at + timedelta(days=1))
+    return valid.serial_number(1).sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 def mailgun_body(at: datetime = NOW, key: str = "key-1", **changes: str) -> bytes:
@@ -86,19 +96,8 @@ def key() -> rsa.RSAPrivateKey:
 
 @pytest.fixture
 def certificate(key: rsa.RSAPrivateKey, tmp_path: Path) -> Path:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(NOW - timedelta(days=1))
-        .not_valid_after(NOW + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
     file = tmp_path / "sns.pem"
-    file.write_bytes(built.public_bytes(Encoding.PEM))
+    file.write_bytes(pem(key))
     return file
 
 
@@ -116,7 +115,7 @@ def sns_body(key: rsa.RSAPrivateKey, version: str = "2", changed: dict[str, str]
     signed = fields | {
         "SignatureVersion": version,
         "Signature": signature,
-        "SigningCertURL": "https://evil.example/x.pem",
+        "SigningCertURL": CERTIFICATE_URL,
     }
     return orjson.dumps(signed | (changed or {}))
 
@@ -136,6 +135,11 @@ def test_what_sns_signed_for_our_topic_is_taken(key: rsa.RSAPrivateKey, certific
         ({"SignatureVersion": "3"}, "none of SNS'"),
         ({"Type": "Other"}, "none of SNS'"),
         ({"TopicArn": TOPIC + "2"}, "another SNS topic"),
+        ({"SigningCertURL": ""}, "SigningCertURL is none"),
+        ({"SigningCertURL": CERTIFICATE_URL.replace("https", "http")}, "SigningCertURL is none"),
+        ({"SigningCertURL": CERTIFICATE_URL.replace(".com/", ".com.evil.example/")}, "SigningCertURL is none"),
+        ({"SigningCertURL": CERTIFICATE_URL.replace(".com/", ".com@evil.example/")}, "SigningCertURL is none"),
+        ({"SigningCertURL": CERTIFICATE_URL + "?x=1"}, "SigningCertURL is none"),
     ],
 )
 def test_what_sns_did_not_sign_is_refused(
@@ -145,15 +149,59 @@ def test_what_sns_did_not_sign_is_refused(
         verify_ses(TOPIC, certificate, sns_body(key, changed=changed), NOW)
 
 
-def test_ses_is_refused_without_settings_and_with_a_certificate_that_is_none(
+def test_ses_is_refused_without_topic_and_without_a_certificate_that_is_valid(
     key: rsa.RSAPrivateKey, certificate: Path, tmp_path: Path
 ) -> None:
-    for topic, file in (("", certificate), (TOPIC, None)):
-        with pytest.raises(Refused, match="no topic and certificate"):
-            verify_ses(topic, file, sns_body(key), NOW)
+    with pytest.raises(Refused, match="no topic"):
+        verify_ses("", certificate, sns_body(key), NOW)
     (tmp_path / "none.pem").write_text("none")
-    for file in (tmp_path / "none.pem", tmp_path / "absent.pem"):
-        with pytest.raises(Refused, match="no PEM file"):
-            verify_ses(TOPIC, file, sns_body(key), NOW)
-    with pytest.raises(Refused, match="does not fit"):  # the certificate is not valid any more
-        verify_ses(TOPIC, certificate, sns_body(key), NOW + timedelta(days=2))
+    for file, at, why in (
+        (tmp_path / "absent.pem", NOW, "no certificate of Amazon SNS is known"),
+        (tmp_path / "none.pem", NOW, "no PEM file"),
+        (certificate, NOW + timedelta(days=2), "not valid at this time"),
+    ):
+        with pytest.raises(Refused, match=why) as refused:
+            verify_ses(TOPIC, file, sns_body(key), at)
+        assert refused.value.hint == f"Download {CERTIFICATE_URL} and keep it: campaigns events certificate FILE"
+
+
+def test_what_somebody_else_signed_for_our_topic_is_refused(certificate: Path) -> None:
+    other = rsa.generate_private_key(65537, 2048)
+    with pytest.raises(Refused, match="does not fit"):
+        verify_ses(TOPIC, certificate, sns_body(other), NOW)
+
+
+def test_a_new_certificate_is_kept_beside_the_old_one_until_its_time_is_over(
+    key: rsa.RSAPrivateKey, tmp_path: Path
+) -> None:
+    file, later = tmp_path / "kept" / "sns.pem", NOW + timedelta(days=2)
+    successor = rsa.generate_private_key(65537, 2048)
+    keep(file, pem(key), NOW)
+    keep(file, pem(key), NOW)
+    keep(file, pem(successor, NOW), NOW)
+    assert len(valid_certificates(file, NOW)) == 2
+    for signer in (key, successor):
+        verify_ses(TOPIC, file, sns_body(signer), NOW)
+    keep(file, pem(rsa.generate_private_key(65537, 2048), later), later)
+    assert file.read_text().count("BEGIN CERTIFICATE") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", "no certificate in PEM"),
+        (b"none", "no certificate in PEM"),
+        (pem(ec.derive_private_key(5, ec.SECP256R1())), "no RSA key"),
+        (pem(ec.derive_private_key(5, ec.SECP256R1()), NOW)[:-40], "no certificate in PEM"),
+    ],
+)
+def test_what_cannot_be_a_certificate_of_sns_is_not_kept(tmp_path: Path, content: bytes, match: str) -> None:
+    file = tmp_path / "sns.pem"
+    with pytest.raises(InvalidInput, match=match):
+        keep(file, content, NOW)
+    assert not file.exists()
+
+
+def test_a_certificate_that_is_not_valid_now_is_not_kept(key: rsa.RSAPrivateKey, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="valid from 2026-03-01 to 2026-03-03, and not now"):
+        keep(tmp_path / "sns.pem", pem(key), NOW + timedelta(days=9))

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,7 +17,7 @@ from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.core.ids import message_id
 from campaign_pipeline.core.words import EventType, SuppressionReason
 from campaign_pipeline.events.event import Event
-from campaign_pipeline.events.normalise import PARSERS, normalise
+from campaign_pipeline.events.normalise import PARSERS, normalise, to_frame
 from campaign_pipeline.events.record import Record
 
 MESSAGE = message_id(RUN, ANN, "email")
@@ -72,6 +73,9 @@ def test_a_relay_hands_our_ids_back(provider: str, body: str) -> None:
         ({"bounceType": "Permanent", "bounceSubType": "AttachmentRejected"}, ("hard:5.1.1", HARD)),
         ({"bounceType": "Transient", "bounceSubType": "MailboxFull"}, ("soft:5.1.1", SOFT)),
         ({"bounceType": "Undetermined", "bounceSubType": "Undetermined"}, ("soft:5.1.1", SOFT)),
+        ({"bounceType": "Transient", "bounceSubType": "MessageTooLarge"}, ("body:5.1.1", None)),
+        ({"bounceType": "Transient", "bounceSubType": "ContentRejected"}, ("filtered:5.1.1", None)),
+        ({"bounceType": "Transient", "bounceSubType": "AttachmentRejected"}, ("filtered:5.1.1", None)),
     ],
 )
 def test_bounces_of_ses_have_the_class_that_amazon_gives_them(details: dict[str, str], expected: Any) -> None:
@@ -87,10 +91,20 @@ def test_bounces_of_ses_have_the_class_that_amazon_gives_them(details: dict[str,
     ("kind", "details", "expected"),
     [
         ("Send", {}, (EventType.QUEUED, "", None)),
-        ("DeliveryDelay", {"deliveryDelay": {"delayType": "MailboxFull"}}, (EventType.DEFERRED, "", None)),
+        (
+            "DeliveryDelay",
+            {"deliveryDelay": {"delayType": "MailboxFull", "delayedRecipients": [{"status": "4.2.2"}]}},
+            (EventType.DEFERRED, "soft:4.2.2", None),
+        ),
         ("Reject", {"reject": {"reason": "Bad content"}}, (EventType.FAILED, "content", None)),
         ("Rendering Failure", {}, (EventType.FAILED, "content", None)),
         ("Complaint", {"complaint": {}}, (EventType.COMPLAINED, "", SuppressionReason.COMPLAINED)),
+        (
+            "Complaint",
+            {"complaint": {"complaintFeedbackType": "abuse"}},
+            (EventType.COMPLAINED, "", SuppressionReason.COMPLAINED),
+        ),
+        ("Complaint", {"complaint": {"complaintFeedbackType": "not-spam"}}, (EventType.UNKNOWN, "", None)),
         ("Open", {"open": {"userAgent": "Mail"}}, (EventType.OPENED, "", None)),
         ("Click", {"click": {"link": "https://example.com/"}}, (EventType.CLICKED, "", None)),
         ("Subscription", {"subscription": {}}, (EventType.UNKNOWN, "", None)),
@@ -105,6 +119,21 @@ def test_bounces_of_ses_have_the_class_that_amazon_gives_them(details: dict[str,
 def test_types_of_ses(kind: str, details: dict[str, Any], expected: Any) -> None:
     [event] = parse("ses", ses_post(eventType=kind, **details))
     assert (event.type, event.reason, event.suppress) == expected
+
+
+def test_one_bounce_of_ses_can_tell_of_a_recipient_who_is_only_delayed() -> None:
+    recipients = [
+        {"emailAddress": "ann@example.com", "status": "5.1.1", "action": "failed"},
+        {"emailAddress": "bob@example.com", "status": "4.0.0", "action": "delayed"},
+    ]
+    bounce = {"bounceType": "Permanent", "bounceSubType": "General", "bouncedRecipients": recipients}
+    events = parse("ses", ses_post(notificationType="Bounce", bounce=bounce))
+    assert [(event.reason, event.suppress) for event in events] == [("hard:5.1.1", HARD), ("soft:4.0.0", SOFT)]
+
+
+def test_the_zone_of_a_time_of_ses_may_stand_behind_a_space() -> None:
+    mail = {"messageId": "ses-1", "timestamp": "2026-03-03T14:00:00 +0200"}
+    assert [event.occurred_at for event in parse("ses", ses_post(eventType="Send", mail=mail))] == [NOW]
 
 
 def test_a_confirmation_that_amazon_asks_for_is_left_to_a_person() -> None:
@@ -156,9 +185,10 @@ def bounce_mail(*blocks: str, quoted: str = "") -> str:
     )
 
 
-def block(status: str, action: str = "failed", said: str = "") -> str:
+def block(status: str, action: str = "failed", said: str = "", to: str = "eve@example.com", at: str = "") -> str:
     diagnostic = f"\r\nDiagnostic-Code: smtp; {said}" if said else ""
-    return f"Final-Recipient: rfc822; eve@example.com\r\nAction: {action}\r\nStatus: {status}{diagnostic}"
+    tried = f"\r\nLast-Attempt-Date: {at}" if at else ""
+    return f"Final-Recipient: rfc822; {to}\r\nAction: {action}\r\nStatus: {status}{diagnostic}{tried}"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +202,7 @@ def block(status: str, action: str = "failed", said: str = "") -> str:
         (block("4.2.2", "delayed"), (EventType.DEFERRED, "soft:4.2.2", None)),
         (block("2.0.0", "delivered"), (EventType.DELIVERED, "", None)),
         (block("2.0.0", "lost"), (EventType.UNKNOWN, "", None)),
+        (block("5.1.1", "Failed (eve@example.com is gone)"), (EventType.UNDELIVERED, "hard:5.1.1", HARD)),
     ],
 )
 def test_a_bounce_suppresses_by_its_status_the_one_to_whom_our_message_went(report: str, expected: Any) -> None:
@@ -179,6 +210,14 @@ def test_a_bounce_suppresses_by_its_status_the_one_to_whom_our_message_went(repo
     assert (event.type, event.reason, event.suppress) == expected
     assert (event.message_id, event.attempt, event.address) == (MESSAGE, 2, "")
     assert event.provider_id == f"{MESSAGE}.2"
+    assert "example.com" not in str(to_frame([event]).rows())
+
+
+def test_each_delay_is_an_event_of_its_own_and_a_mail_that_comes_twice_is_not() -> None:
+    days = [bounce_mail(block("4.4.1", "delayed", at=f"Tue, 0{day} Mar 2026 12:00:00 +0000")) for day in (3, 4, 3)]
+    first, second, again = (parse("smtp", mail, "bounce", **IDS)[0] for mail in days)
+    assert first.event_id != second.event_id
+    assert first.event_id == again.event_id
 
 
 def test_the_headers_that_a_bounce_quotes_name_the_message() -> None:
@@ -228,3 +267,54 @@ def test_any_mail_is_read_or_refused_as_invalid(text: str) -> None:
     parser = PARSERS["smtp", "bounce"]
     with suppress(InvalidInput):
         assert all(isinstance(each, Event) for each in parser(Record(NOW, "smtp", "bounce", {}, bounce_mail(text))))
+
+
+REPORTS = st.lists(
+    st.builds(
+        block,
+        st.sampled_from(["5.1.1", "4.2.2", "2.0.0"]),
+        st.sampled_from(["failed", "delayed", "delivered"]),
+        to=st.sampled_from(["eve@example.com", "fay@example.com"]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def ids(events: list[Event]) -> set[str]:
+    return {event.event_id for event in events}
+
+
+@given(reports=REPORTS, mixed=st.randoms(use_true_random=False))
+def test_the_reports_of_a_bounce_are_the_same_events_in_any_order_and_number(reports: list[str], mixed: Random) -> None:
+    other = [*reports, *mixed.choices(reports, k=2)]
+    mixed.shuffle(other)
+    assert ids(parse("smtp", bounce_mail(*other), "bounce")) == ids(parse("smtp", bounce_mail(*reports), "bounce"))
+
+
+@pytest.mark.parametrize(
+    ("provider", "body"),
+    [
+        ("mailgun", mailgun_post(event="clicked", url="https://example.com/", id="e1")),
+        ("postmark", postmark_post(RecordType="Click", ReceivedAt="2026-03-03T12:00:00Z", OriginalLink="https://a/")),
+        ("ses", ses_post(eventType="Click", click={"link": "https://a/", "timestamp": "2026-03-03T12:00:00Z"})),
+    ],
+)
+@given(mixed=st.randoms(use_true_random=False), hours=st.integers(0, 48))
+def test_a_post_is_the_same_event_whatever_the_order_of_its_fields(
+    provider: str, body: str, mixed: Random, hours: int
+) -> None:
+    again = orjson.dumps(_shuffled(orjson.loads(body), mixed)).decode()
+    assert ids(parse(provider, again, at=NOW + timedelta(hours=hours))) == ids(parse(provider, body))
+
+
+def _shuffled(value: Any, mixed: Random) -> Any:
+    """With the fields of all objects in another order, of those in SNS' text as well."""
+    if not isinstance(value, dict):
+        return value
+    fields = [(name, _shuffled(part, mixed)) for name, part in value.items()]
+    mixed.shuffle(fields)
+    other = dict(fields)
+    if "Message" in other:
+        other["Message"] = orjson.dumps(_shuffled(orjson.loads(other["Message"]), mixed)).decode()
+    return other

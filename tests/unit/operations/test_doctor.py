@@ -181,4 +181,11 @@ def test_a_relay_whose_events_would_be_refused_is_said(installation: Installatio
     finding = look(installation.settings, **smtp)["mailgun webhook key"]
     assert (finding.ok, finding.advice) == (False, "Set CAMPAIGN_MAILGUN_SIGNING_KEY.")
     known = look(installation.settings, **smtp, mailgun_signing_key=SecretStr("key"))
-    assert "mailgun webhook key" not in known
+    assert (known["mailgun webhook key"].ok, known["mailgun webhook key"].found) == (True, "known")
+
+
+def test_amazon_needs_a_certificate_that_is_valid(installation: Installation) -> None:
+    finding = look(installation.settings, ses_topic_arn="arn:aws:sns:eu-west-1:1:t")["SNS certificate"]
+    assert (finding.ok, finding.found) == (False, "no certificate of Amazon SNS is known")
+    assert "campaigns events certificate" in finding.advice
+    assert "SNS certificate" not in look(installation.settings)

@@ -81,6 +81,56 @@ def test_only_the_lines_of_a_reason_are_replayed(installation: Installation) -> 
     assert [row.reason for row in list_rejected(installation)] == ["the body is not JSON"]
 
 
+def test_a_line_is_replayed_whole_so_that_nothing_of_it_is_told_twice(installation: Installation) -> None:
+    items = b'[{"event": "open", "timestamp": "x"}, 5, {"event": "open", "timestamp": 1772535600}]'
+    now = installation.clock()
+    add_file(installation.settings.inbox_dir, "sendgrid", [to_line(now, "sendgrid", "events", {}, items)], now)
+    assert take_in(installation) == (1, 2)
+    before = [row.reason for row in list_rejected(installation)]
+    done = replay(installation, "JSON object")
+    assert (done.lines, done.rejections) == (1, 2)
+    assert take_in(installation) == (1, 2)
+    assert [row.reason for row in list_rejected(installation)] == before
+
+
+def test_only_what_is_of_a_file_is_replayed(installation: Installation) -> None:
+    post(installation, b"[]")
+    post(installation, b"nonsense")
+    take_in(installation)
+    first, second = list_rejected(installation)
+    assert replay(installation, file="other.jsonl").lines == 0
+    assert replay(installation, file=first.file).lines == 1
+    assert list_rejected(installation) == [second]
+    assert replay(installation, file=second.kept_in).lines == 1
+    assert list_rejected(installation) == []
+
+
+def test_what_was_set_aside_is_told_by_its_shape(installation: Installation) -> None:
+    post(installation, b'{"Email": "ann@example.com", "ID": 5}', b"Dear Ann")
+    take_in(installation)
+    assert [row.shape for row in list_rejected(installation)] == ["{Email: text, ID: number}", "aaaa aaa"]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&Token=abc", True),
+        ("https://sns.cn-north-1.amazonaws.com.cn/?Token=abc", True),
+        ("http://sns.eu-west-1.amazonaws.com/?Token=abc", False),
+        ("https://sns.eu-west-1.amazonaws.com.evil.example/?Token=abc", False),
+        ("https://sns.eu-west-1.amazonaws.com@evil.example/", False),
+        ("https://evil.example/sns.eu-west-1.amazonaws.com/", False),
+        ("https://sns.eu-west-1.amazonaws.com/\x1b[0m", False),
+    ],
+)
+def test_a_confirmation_shows_the_url_of_amazon_and_no_other(installation: Installation, url: str, shown: bool) -> None:
+    body = orjson.dumps({"Type": "SubscriptionConfirmation", "SubscribeURL": url})
+    now = installation.clock()
+    add_file(installation.settings.inbox_dir, "ses", [to_line(now, "ses", "events", {}, body)], now)
+    take_in(installation)
+    assert [row.confirm for row in list_rejected(installation)] == [url if shown else ""]
+
+
 def test_a_rejection_whose_line_is_gone_stays(installation: Installation) -> None:
     post(installation, b"nonsense")
     take_in(installation)
