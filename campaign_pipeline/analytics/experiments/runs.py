@@ -62,7 +62,8 @@ def ab_results(
     campaign defines them, `control` one of them. Events to the end of `as_of_day` (UTC) count; None: all.
     Before `decide_from` the decision is "running". Held-out contacts are no arm. Without `conversions` there are no
     metrics of them, and a goal of theirs has an error; without `pre_period` there is no CUPED. `name`: the
-    experiment's; None: the campaign's. No rows where nobody was planned in the test. InvalidInput for an unknown goal or control.
+    experiment's; None: the campaign's. No rows where nobody was planned in the test.
+    InvalidInput for an unknown goal or control.
     """
     if facts.filter((pl.col("status") == "planned") & (pl.col("variant") != NOT_IN_TEST)).is_empty():
         return pl.DataFrame(schema=AB_RESULTS)
