@@ -145,7 +145,7 @@ def settle_doubts(_context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
     )
 
 
-@dg.sensor(job=advance_rollout, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(job_name=advance_rollout.name, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
 def due_parts(_context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Decide on the next part of roll-outs that are due; the run that follows is started by due_campaigns."""
     installation = open_installation()

@@ -2,9 +2,12 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0011_rollouts"
 down_revision = "0009_touched"
+
+JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
 
 def upgrade() -> None:
@@ -15,8 +18,8 @@ def upgrade() -> None:
         sa.Column("part_no", sa.Integer, nullable=False),
         sa.Column("share_from", sa.Float, nullable=False),
         sa.Column("share_to", sa.Float, nullable=False),
-        sa.Column("weights", sa.JSON, nullable=False),
-        sa.Column("figures", sa.JSON, nullable=False),
+        sa.Column("weights", JSON, nullable=False),
+        sa.Column("figures", JSON, nullable=False),
         sa.Column("rule", sa.String(50), nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("decided_by", sa.Text, nullable=False),
