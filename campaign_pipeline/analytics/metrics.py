@@ -29,7 +29,7 @@ def build_audience_summary(facts: pl.DataFrame) -> pl.DataFrame:
 def account(audience: pl.DataFrame, metrics: pl.DataFrame) -> dict[str, int]:
     """Where everyone in the segment went, from a run's audience summary and campaign metrics.
 
-    contacts = planned + held_out + held_out_globally + left_out
+    contacts = planned + held_out + held_out_globally + reserved + left_out
     planned  = accepted + failed + suppressed_late + in_doubt + in_flight + waiting
 
     Raises Inconsistent when they do not add up: a state that nobody counts must not pass in silence.
@@ -46,5 +46,13 @@ def account(audience: pl.DataFrame, metrics: pl.DataFrame) -> dict[str, int]:
             f"planned {planned} is not the sum of {counted}",
             "The ledger has a state that campaign_metrics.sql does not count, or the frames are of different runs.",
         )
-    left_out = contacts - planned - sum(held_out.values())
-    return {"contacts": contacts, "left_out": left_out, **held_out, "planned": planned, **counted}
+    reserved = by_status[AudienceStatus.RESERVED]
+    left_out = contacts - planned - reserved - sum(held_out.values())
+    return {
+        "contacts": contacts,
+        "left_out": left_out,
+        **held_out,
+        "reserved": reserved,
+        "planned": planned,
+        **counted,
+    }

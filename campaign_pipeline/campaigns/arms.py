@@ -9,9 +9,10 @@ import numpy as np
 import polars as pl
 
 from campaign_pipeline.campaigns.assignment import Range, bucket_ranges, choose_variants
-from campaign_pipeline.campaigns.definition import NOT_IN_TEST, Campaign
+from campaign_pipeline.campaigns.definition import NOT_IN_TEST
 from campaign_pipeline.campaigns.experiment import WHOLE
 from campaign_pipeline.campaigns.experiments_policy import NO_POLICY, ExperimentsPolicy
+from campaign_pipeline.campaigns.rollout import within
 from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.core.hashing import buckets
 from campaign_pipeline.core.words import AudienceStatus
@@ -22,7 +23,7 @@ def assign(
 ) -> pl.DataFrame:
     """For each of `ids` (contact ids, each once), in their order:
 
-    status           planned, held_out or held_out_globally
+    status           planned, held_out, held_out_globally, or reserved for a later part of the run's roll-out
     variant          a variant's name or NOT_IN_TEST; null: not planned
     first_run_id     the earlier run that gave it this variant; null: this one
     reassigned_from  the variant that it had in the experiment and that the campaign has no more; null: none
@@ -30,19 +31,22 @@ def assign(
     `known`: the experiment's first assignments (first_assignments.SCHEMA); None: nothing sticks.
     """
     campaign = run.campaign
-    drawn = pl.DataFrame({"contact_id": ids, "variant": _variants(campaign, ids)})
+    drawn = pl.DataFrame({"contact_id": ids, "variant": _variants(run, ids)})
     sticking = drawn if known is None or known.is_empty() else _sticking(run, drawn, known)
     return (
         sticking.with_columns(
             held_globally=_held_globally(run, policy, ids),
             in_test=_in_test(run, ids),
             held_out=_within(f"{campaign.campaign}:holdout", (0.0, campaign.holdout / 100), ids),
+            reserved=_reserved(run, ids),
         )
         .with_columns(
             status=pl.when("held_globally")
             .then(pl.lit(AudienceStatus.HELD_OUT_GLOBALLY))
             .when(pl.col("in_test") & pl.col("held_out"))
             .then(pl.lit(AudienceStatus.HELD_OUT))
+            .when(pl.col("in_test") & pl.col("reserved"))
+            .then(pl.lit(AudienceStatus.RESERVED))
             .otherwise(pl.lit(AudienceStatus.PLANNED))
         )
         .select("status", *_of_planned(sticking.columns))
@@ -69,11 +73,20 @@ def _held_globally(run: Run, policy: ExperimentsPolicy, ids: pl.Series) -> pl.Se
 
 
 def _in_test(run: Run, ids: pl.Series) -> pl.Series:
+    if run.part:
+        return _everybody(ids, True)  # as they were when the first run froze them
     design = run.campaign.design
     if not design.holds_at(run.as_of):
         return _everybody(ids, False)
     of_layer = _within(f"{design.layer}:layer", design.part, ids)
     return of_layer & _within(f"{run.campaign.experiment_name}:coverage", (0.0, design.coverage), ids)
+
+
+def _reserved(run: Run, ids: pl.Series) -> pl.Series:
+    rollout = run.campaign.rollout
+    if rollout is None or run.part:
+        return _everybody(ids, False)
+    return ~within(run.run_id, rollout.shares()[0], ids)
 
 
 def _within(seed: str, share: Range, ids: pl.Series) -> pl.Series:
@@ -89,12 +102,12 @@ def _everybody(ids: pl.Series, value: bool) -> pl.Series:
     return pl.Series([value]).new_from_index(0, len(ids))
 
 
-def _variants(campaign: Campaign, ids: pl.Series) -> pl.Series:
+def _variants(run: Run, ids: pl.Series) -> pl.Series:
     """The seed is the experiment's name: anybody's GrowthBook SDK gives the same answer."""
-    names = list(campaign.weights)
-    ranges = bucket_ranges(list(campaign.weights.values()))
+    names, weights = list(run.weights), list(run.weights.values())
+    ranges = bucket_ranges(weights)
     ranges[-1] = (ranges[-1][0], np.inf)  # rounding must not leave the last id without a variant
-    chosen = choose_variants(buckets(campaign.experiment_name, ids), ranges)
+    chosen = choose_variants(buckets(run.campaign.experiment_name, ids), ranges)
     return pl.Series(names, dtype=pl.String).gather(pl.Series(chosen))
 
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from croniter import CroniterBadDateError, croniter
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from campaign_pipeline.campaigns.analysis import DEFAULTS, Analysis
+from campaign_pipeline.campaigns.durations import Duration
 from campaign_pipeline.campaigns.experiment import ON_ALL, ExperimentDesign
 from campaign_pipeline.campaigns.names import Name
+from campaign_pipeline.campaigns.rollout import Rollout, Thompson
 from campaign_pipeline.contacts.addresses import EXAMPLES, channel_address
 from campaign_pipeline.core.clock import as_utc
 from campaign_pipeline.core.definitions import Definition, read_definition
@@ -36,33 +38,11 @@ DOUBT_WINDOW = timedelta(days=3)
 FALLBACK_WITHIN = timedelta(hours=24)
 MOST_SEEDS = 50
 
-_DURATION = re.compile(r"(\d{1,6})([mhdw])")
 _RANDOM = re.compile(r"\br\b", re.IGNORECASE)  # croniter's own: another time whenever it is asked
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def _duration(value: object) -> object:
-    """`90m`, `24h`, `7d`, `2w` as a timedelta."""
-    if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
-        return timedelta(**{_UNITS[found[2]]: int(found[1])})
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, str) and value.startswith("P"):
-        return value  # ISO 8601: the form in which a version is stored
-    raise ValueError("is not a duration such as 90m, 24h, 7d or 2w")
-
-
-def _bounded(value: timedelta) -> timedelta:
-    if not timedelta() < value <= timedelta(days=366):
-        raise ValueError("must be longer than nothing, and a year at most")
-    return value
-
 
 UtmValue = Annotated[str, Field(max_length=100)]
 LocalTime = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 """HH:MM, 00:00 to 23:59."""
-
-Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_bounded)]
 
 
 class Variant(Definition):
@@ -216,6 +196,10 @@ class Campaign(Definition):
         None, exclude_if=lambda value: value is None, description="How it is tested, if not on all under its own name."
     )
 
+    rollout: Rollout | None = Field(
+        None, exclude_if=lambda value: value is None, description="Test on some first; the others get what won."
+    )
+
     @field_validator("goal", mode="before")
     @classmethod
     def _is_a_goal(cls, value: object) -> object:
@@ -274,6 +258,18 @@ class Campaign(Definition):
             if set(step.templates) != names:
                 wanted = ", ".join(sorted(names))
                 raise ValueError(f"fallback: templates of {step.channel} must name each variant once: {wanted}")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_rolled_out(self) -> Self:
+        if self.rollout is None:
+            return self
+        if len(self.variants) < 2:
+            raise ValueError("rollout: needs at least two variants to choose from")
+        if self.goal is EventType.OPENED:
+            raise ValueError("rollout: opened never decides, because machines open: choose another goal")
+        if isinstance(self.rollout, Thompson) and self.rollout.floor * len(self.variants) > 1:
+            raise ValueError(f"rollout: floor: {self.rollout.floor} for each of {len(self.variants)} is more than all")
         return self
 
     @property

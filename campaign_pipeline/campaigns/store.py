@@ -8,11 +8,12 @@ import sqlalchemy as sa
 from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.experiments_policy import ExperimentsPolicy
 from campaign_pipeline.campaigns.life_cycle import move_campaign
+from campaign_pipeline.campaigns.rollout import Part
 from campaign_pipeline.campaigns.sending_policy import SendingPolicy
 from campaign_pipeline.core import ids
 from campaign_pipeline.core.database import insert_new
 from campaign_pipeline.core.errors import NotFound, Refused
-from campaign_pipeline.core.tables import campaign_versions, campaigns, runs, sending_versions
+from campaign_pipeline.core.tables import campaign_versions, campaigns, rollout_parts, runs, sending_versions
 from campaign_pipeline.core.versions import Change, apply_version, newest_version, newest_versions, version
 from campaign_pipeline.core.words import RunState
 
@@ -32,6 +33,13 @@ class Run:
     created_at: datetime
     finished_at: datetime | None
     campaign: Campaign
+    part: Part | None = None  # of the roll-out of another run
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Each variant's share of those who are sent to; the shares add up to 1. Variants without any are left out."""
+        weights = self.part.weights if self.part else self.campaign.weights
+        return {name: weights[name] for name in self.campaign.weights if weights.get(name)}
 
     @property
     def deadline(self) -> datetime | None:
@@ -102,9 +110,20 @@ def campaign_state(connection: sa.Connection, name: str) -> RunState:
     return RunState(state)
 
 
-def request_run(connection: sa.Connection, name: str, as_of: datetime, *, requested_by: str, at: datetime) -> str:
-    """The id of the campaign's run at `as_of`, which is created if it is not there: asking twice is one run."""
-    definition = newest_version(connection, campaign_versions, name)
+def request_run(
+    connection: sa.Connection,
+    name: str,
+    as_of: datetime,
+    *,
+    requested_by: str,
+    at: datetime,
+    version: int | None = None,
+) -> str:
+    """The id of the campaign's run at `as_of`, which is created if it is not there: asking twice is one run.
+
+    `version`: of the campaign; None: the newest.
+    """
+    newest = newest_version(connection, campaign_versions, name)
     run_id = ids.run_id(name, as_of)
     state = campaign_state(connection, name)
     found = connection.execute(sa.select(runs.c.state).where(runs.c.run_id == run_id)).scalar_one_or_none()
@@ -115,7 +134,7 @@ def request_run(connection: sa.Connection, name: str, as_of: datetime, *, reques
     row = {
         "run_id": run_id,
         "campaign": name,
-        "version": definition.version,
+        "version": newest.version if version is None else version,
         "as_of": as_of,
         "state": RunState.SCHEDULED,
         "requested_by": requested_by,
@@ -140,8 +159,40 @@ def load_runs(connection: sa.Connection, campaign: str | None = None) -> list[Ru
     return [_run(connection, row) for row in connection.execute(query).all()]
 
 
+def version_of(connection: sa.Connection, run_id: str) -> int:
+    """Of the campaign, by which the run goes."""
+    return connection.execute(sa.select(runs.c.version).where(runs.c.run_id == run_id)).scalar_one()
+
+
+def load_parts(connection: sa.Connection, parent_run_id: str) -> list[Run]:
+    """The later parts of the run's roll-out, in their order."""
+    query = (
+        sa.select(runs)
+        .join(rollout_parts, rollout_parts.c.run_id == runs.c.run_id)
+        .where(rollout_parts.c.parent_run_id == parent_run_id)
+        .order_by(rollout_parts.c.part_no)
+    )
+    return [_run(connection, row) for row in connection.execute(query).all()]
+
+
+def _part(connection: sa.Connection, run_id: str) -> Part | None:
+    row = connection.execute(sa.select(rollout_parts).where(rollout_parts.c.run_id == run_id)).one_or_none()
+    if row is None:
+        return None
+    return Part(
+        parent_run_id=row.parent_run_id,
+        part_no=row.part_no,
+        share=(row.share_from, row.share_to),
+        weights=row.weights,
+        reason=row.reason,
+        decided_by=row.decided_by,
+        decided_at=row.decided_at,
+    )
+
+
 def _run(connection: sa.Connection, row: sa.Row[tuple[object, ...]]) -> Run:
     definition = version(connection, campaign_versions, row.campaign, row.version).definition
+    campaign = Campaign.model_validate(definition)
     return Run(
         run_id=row.run_id,
         as_of=row.as_of,
@@ -150,5 +201,6 @@ def _run(connection: sa.Connection, row: sa.Row[tuple[object, ...]]) -> Run:
         requested_by=row.requested_by,
         created_at=row.created_at,
         finished_at=row.finished_at,
-        campaign=Campaign.model_validate(definition),
+        campaign=campaign,
+        part=_part(connection, row.run_id) if campaign.rollout else None,
     )

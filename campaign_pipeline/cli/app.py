@@ -17,6 +17,7 @@ from campaign_pipeline.cli import (
     privacy,
     quiet_hours,
     results,
+    rollouts,
     runs,
     segments,
     senders,
@@ -55,6 +56,7 @@ app.add_typer(content.tables, name="tables")
 app.add_typer(content.coupons, name="coupons")
 app.add_typer(content.media, name="media")
 app.add_typer(experiments.experiments, name="experiments")
+app.add_typer(rollouts.rollouts, name="rollouts")
 
 
 def main() -> None:

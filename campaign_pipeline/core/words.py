@@ -50,6 +50,7 @@ class AudienceStatus(StrEnum):
     PLANNED = "planned"  # gets a message
     HELD_OUT = "held_out"  # in the campaign's holdout: deliberately not sent to
     HELD_OUT_GLOBALLY = "held_out_globally"  # in the team's global holdout: not sent to by any campaign of the purpose
+    RESERVED = "reserved"  # waits for a later part of the run's roll-out, which is a run of its own
     NO_ADDRESS = "no_address"  # has no valid address for the channel
     NO_CONSENT = "no_consent"  # did not grant consent for channel and purpose
     SUPPRESSED = "suppressed"  # the address is suppressed; the reason says why

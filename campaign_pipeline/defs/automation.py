@@ -15,8 +15,10 @@ from campaign_pipeline.defs.doubts import CHANGED_TAG, look_at_doubts
 from campaign_pipeline.defs.freshness import UNFINISHED, Request, requests
 from campaign_pipeline.defs.partitions import campaign_runs
 from campaign_pipeline.defs.resources import open_installation
+from campaign_pipeline.defs.rollouts import advance_rollout
 from campaign_pipeline.events.ingest import pending_bytes
 from campaign_pipeline.operations.doubts import runs_to_look_at
+from campaign_pipeline.operations.rollouts import LOOK_EVERY, due_rollouts
 from campaign_pipeline.operations.runs import mark_failed, running_runs, waiting_runs
 
 EVERY_REPEAT_IS_WHOLE = {"dagster/retry_strategy": "ALL_STEPS"}
@@ -65,6 +67,7 @@ follow_touched_contacts = _job(
     description="Bring the segments up to date for contacts that changed or have new events.",
 )
 JOBS = [
+    advance_rollout,
     run_campaign,
     take_in_events,
     update_day,
@@ -142,6 +145,24 @@ def settle_doubts(_context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.
     )
 
 
+@dg.sensor(job_name=advance_rollout.name, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+def due_parts(_context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Decide on the next part of roll-outs that are due; the run that follows is started by due_campaigns."""
+    installation = open_installation()
+    due = due_rollouts(installation)
+    if not due:
+        return dg.SkipReason("No roll-out is due.")
+    # One that waits for more figures is looked at again after a while.
+    again = int(installation.clock().timestamp() // LOOK_EVERY.total_seconds())
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(run_key=f"{run}:rollout:{since:%Y%m%d%H%M%S}:{again}", partition_key=run)
+            for run, since in due.items()
+        ],
+        dynamic_partitions_requests=[campaign_runs.build_add_request(list(due))],
+    )
+
+
 @dg.sensor(job=take_in_events, minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
 def new_events(_context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
     """Take in what the event receiver wrote to the inbox."""
@@ -198,4 +219,4 @@ def failed_campaigns(context: dg.RunFailureSensorContext) -> None:
         mark_failed(open_installation(), partition, context.failure_event.message or "its process ended")
 
 
-SENSORS = [due_campaigns, settle_doubts, new_events, stale_results, results_follow_doubts, failed_campaigns]
+SENSORS = [due_campaigns, due_parts, settle_doubts, new_events, stale_results, results_follow_doubts, failed_campaigns]

@@ -18,7 +18,7 @@ def first_assignments(installation: Installation, run: Run) -> Generator[pl.Data
 
     Until the block ends no other run of the experiment is frozen, so that two at once agree on who was first.
     """
-    if not sticks(run.campaign):
+    if run.part or not sticks(run.campaign):  # the parts of a roll-out follow its decisions
         yield None
         return
     lake, experiment = installation.lake, run.campaign.experiment_name
@@ -46,7 +46,7 @@ def expected_weights(installation: Installation, run: Run) -> dict[str, float]:
 
     Contacts who kept their variant got it by the weights of the run that gave it to them, which may have been others.
     """
-    weights = run.campaign.weights
+    weights = run.weights
     audience = installation.lake.scan("audience", run.run_id)
     if "first_run_id" not in audience.collect_schema():
         return weights
@@ -75,5 +75,6 @@ def _frozen_runs(installation: Installation, run: Run) -> list[str]:
         if each.run_id != run.run_id
         and each.campaign.experiment_name == experiment
         and sticks(each.campaign)
+        and each.part is None
         and installation.lake.exists("audience", each.run_id)
     ]

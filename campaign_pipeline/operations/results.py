@@ -16,6 +16,7 @@ from campaign_pipeline.analytics.metrics import (
     build_campaign_metrics,
 )
 from campaign_pipeline.analytics.report import RunReport, write_report
+from campaign_pipeline.analytics.schemas import AB_RESULTS
 from campaign_pipeline.campaigns.store import Run, load_campaign, load_run, load_runs
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import NotFound
@@ -62,6 +63,8 @@ def compare(installation: Installation, run_id: str, day: date | None) -> pl.Dat
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
     campaign, lake = run.campaign, installation.lake
+    if run.part and not run.part.randomised:
+        return pl.DataFrame(schema=AB_RESULTS)  # all got what won: there is nothing to compare
 
     def source(asset: str) -> str | None:
         return str(lake.path(asset, run_id)) if lake.exists(asset, run_id) else None

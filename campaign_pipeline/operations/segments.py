@@ -9,10 +9,12 @@ from pathlib import Path
 import polars as pl
 import sqlalchemy as sa
 
+from campaign_pipeline.campaigns.rollout import Part, within
 from campaign_pipeline.campaigns.store import Run, load_campaigns
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import InvalidInput, NotFound
 from campaign_pipeline.core.lake import Lake
+from campaign_pipeline.core.words import AudienceStatus
 from campaign_pipeline.dispatch import ledger
 from campaign_pipeline.operations.apply import read_folder
 from campaign_pipeline.operations.installation import Installation
@@ -103,11 +105,21 @@ def pick_members(installation: Installation, run: Run) -> tuple[pl.DataFrame, Pr
         if ledger.is_planned(connection, run.run_id) and lake.exists(MEMBERS, run.run_id):
             return lake.read(MEMBERS, run.run_id), None
         library, campaigns = load_segments(connection), campaign_variants(connection)
-    found, shown = _ask(lake, campaigns, library[run.campaign.segment], library, run.as_of)
+    if run.part:
+        found, shown = reserved_for(lake, run.part), None
+    else:
+        found, shown = _ask(lake, campaigns, library[run.campaign.segment], library, run.as_of)
     with lake.staged(found, MEMBERS, run.run_id) as put:
         if not ledger.put_unless_planned(installation.engine, run.run_id, put):
             return lake.read(MEMBERS, run.run_id), None
     return found, shown
+
+
+def reserved_for(lake: Lake, part: Part) -> pl.DataFrame:
+    """contact_id of those whom the first run of the roll-out reserved for `part`, sorted."""
+    reserved = pl.col("status") == AudienceStatus.RESERVED.value
+    ids = lake.scan("audience", part.parent_run_id).filter(reserved).select("contact_id").collect()
+    return ids.filter(within(part.parent_run_id, part.share, ids.get_column("contact_id"))).sort("contact_id")
 
 
 def _ask(

@@ -9,6 +9,8 @@ from campaign_pipeline.core.tables.base import metadata
 from campaign_pipeline.core.tables.campaigns import (
     campaign_versions,
     campaigns,
+    rollout_parts,
+    rollout_stops,
     runs,
     sending_versions,
     state_changes,
@@ -61,6 +63,8 @@ __all__ = [
     "outcomes",
     "pacing",
     "plans",
+    "rollout_parts",
+    "rollout_stops",
     "runs",
     "segment_cursors",
     "segment_evaluations",

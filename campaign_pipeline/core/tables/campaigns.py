@@ -38,6 +38,32 @@ runs = sa.Table(
     sa.Column("next_wave_at", Utc),  # when something of it is due again; null: at once
 )
 
+rollout_parts = sa.Table(  # append-only: what was decided of a run's roll-out, and the run that follows from it
+    "rollout_parts",
+    metadata,
+    sa.Column("run_id", sa.String(80), primary_key=True),
+    sa.Column("parent_run_id", sa.String(80), nullable=False),  # the run that froze everybody
+    sa.Column("part_no", sa.Integer, nullable=False),  # 1, 2 ...
+    sa.Column("share_from", sa.Float, nullable=False),
+    sa.Column("share_to", sa.Float, nullable=False),
+    sa.Column("weights", Json, nullable=False),  # variant -> share of the part
+    sa.Column("figures", Json, nullable=False),  # what it was decided by
+    sa.Column("rule", sa.String(50), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("decided_by", sa.Text, nullable=False),
+    sa.Column("decided_at", Utc, nullable=False),
+    sa.UniqueConstraint("parent_run_id", "part_no", name="uq_rollout_parts_parent"),
+)
+
+rollout_stops = sa.Table(  # roll-outs that a person ended; nothing of them follows any more
+    "rollout_stops",
+    metadata,
+    sa.Column("parent_run_id", sa.String(80), primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("stopped_by", sa.Text, nullable=False),
+    sa.Column("stopped_at", Utc, nullable=False),
+)
+
 sending_versions = sa.Table(  # the team's policies: rates, warm-up, caps; experiments; the newest holds
     "sending_versions",
     metadata,
