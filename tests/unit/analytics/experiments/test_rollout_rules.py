@@ -138,6 +138,15 @@ def test_an_arm_without_a_figure_means_equal_shares() -> None:
     assert "no figure of b" in choice.reason
 
 
+def test_a_first_part_without_anybody_does_not_make_a_share_something_else() -> None:
+    rule = Thompson(method="thompson", at_least=0)
+    part = rows_of({"a": (0, 1000), "b": (20, 1000)})  # only as a share has a rate of 0 a spread
+    found = thompson_part(rule, ["a", "b"], [part.clear(), part], 10_000, lower_is_better=False)
+    assert found == thompson_part(rule, ["a", "b"], [part], 10_000, lower_is_better=False)
+    assert found.weights is not None
+    assert found.weights["b"] > 0.9
+
+
 @pytest.mark.parametrize("rates", [(0.10, 0.11), (0.10, 0.10, 0.11, 0.12)])
 def test_thompson_loses_less_than_a_fixed_test_of_a_tenth(rates: tuple[float, ...]) -> None:
     made, size, batches = np.random.default_rng(7), 20_000, 10
