@@ -87,7 +87,7 @@ def advance(installation: Installation, run_id: str) -> tuple[Choice, str]:
     progress = rollout_of(installation, run_id)
     if progress.state != "due":
         return Choice(None, progress.state), ""
-    goals = [_goal(installation, each.run_id) for each in _compared(progress)]
+    goals = [_goal(installation, each.run_id) for each in compared(progress)]
     choice = _choose(installation, progress, goals)
     if choice.weights is None:
         return choice, ""
@@ -163,7 +163,8 @@ def _earliest(run: Run, latest: Run, rollout: Winner | Thompson) -> datetime:
     return run.as_of + (LOOK_EVERY if rollout.decide_when == "sequential" else rollout.decide_after)
 
 
-def _compared(progress: Progress) -> list[Run]:
+def compared(progress: Progress) -> list[Run]:
+    """The parts in which variants can be compared, the first run before the others."""
     return [progress.run, *(part for part in progress.parts if part.part and part.part.randomised)]
 
 
