@@ -114,19 +114,35 @@ CAMPAIGN_DAYS: dict[str, Any] = {
 }
 
 AB_STATISTICS: dict[str, Any] = {
-    "metric": pl.String,
     "variant": pl.String,
     "n": pl.Int64,
     "mean": pl.Float64,
     "variance": pl.Float64,
+    "denominator_mean": pl.Float64,
+    "denominator_variance": pl.Float64,
+    "denominator_covariance": pl.Float64,
+    "covariate_mean": pl.Float64,
+    "covariate_variance": pl.Float64,
+    "covariate_covariance": pl.Float64,
 }
 
-AB_RESULTS: dict[str, Any] = {  # grain: experiment x run x day x metric x variant
+CONVERSIONS: dict[str, Any] = {  # what experiments read of lake conversions/<run>
+    "contact_id": pl.String,
+    "event_id": pl.String,
+    "converted_at": Time,
+    "value": pl.Float64,
+}
+
+PRE_PERIOD: dict[str, Any] = {"contact_id": pl.String, "conversions": pl.Int64, "value": pl.Float64}
+
+AB_RESULTS: dict[str, Any] = {  # grain: experiment x run x day (or look) x metric x variant
     "experiment": pl.String,  # the campaign, or the name of an imported experiment
     "run_id": pl.String,  # null: imported
     "day": pl.Date,  # events to the end of this day (UTC) count; null: all of them
+    "look": pl.Float64,  # of imported aggregates: which look; else null
     "metric": pl.String,
-    "metric_type": pl.String,  # proportion | mean
+    "metric_type": pl.String,  # proportion | mean | ratio | revenue
+    "unit": pl.String,  # what was assigned: contact, or as an imported file says
     "is_goal": pl.Boolean,  # the metric that decides
     "variant": pl.String,
     "control": pl.String,  # name of the control
@@ -134,12 +150,14 @@ AB_RESULTS: dict[str, Any] = {  # grain: experiment x run x day x metric x varia
     "units": pl.Int64,  # assigned to the variant
     "n": pl.Int64,  # of them with a known value
     "successes": pl.Int64,  # proportions only
-    "mean": pl.Float64,  # of a proportion: the rate
-    "variance": pl.Float64,  # sample variance, n - 1
-    "absolute": pl.Float64,  # variant less control
+    "mean": pl.Float64,  # of a proportion: the rate; of a ratio: the ratio of the sums
+    "variance": pl.Float64,  # of one unit, n - 1; of a ratio: of its linearised form
+    "denominator_mean": pl.Float64,  # ratios only
+    "absolute": pl.Float64,  # variant less control; with CUPED, of the adjusted means
     "absolute_low": pl.Float64,
     "absolute_high": pl.Float64,
-    "score_low": pl.Float64,  # Newcombe's interval of `absolute`; proportions only
+    "standard_error": pl.Float64,  # of `absolute`, unpooled
+    "score_low": pl.Float64,  # Newcombe's interval of `absolute`; proportions without CUPED only
     "score_high": pl.Float64,
     "relative": pl.Float64,  # variant / control - 1
     "relative_low": pl.Float64,
@@ -147,12 +165,33 @@ AB_RESULTS: dict[str, Any] = {  # grain: experiment x run x day x metric x varia
     "test": pl.String,  # z | welch
     "statistic": pl.Float64,
     "df": pl.Float64,  # of Welch's test
-    "p": pl.Float64,  # two-sided, not adjusted
+    "p": pl.Float64,  # two-sided, not adjusted; for one look that was fixed before
+    "p_adjusted": pl.Float64,  # for the number of treatments of the metric
+    "adjustment": pl.String,  # design.Correction
     "confidence": pl.Float64,  # of all intervals
+    "cuped_used": pl.Boolean,  # null: the metric has no covariate
+    "cuped_mean": pl.Float64,  # the arm's mean with its covariate taken into account
+    "theta": pl.Float64,  # cov(metric, covariate) / var(covariate), all arms
+    "variance_reduction": pl.Float64,  # share of the variance of the differences that CUPED took away
+    "seq_low": pl.Float64,  # interval of `absolute` that holds at every look at once
+    "seq_high": pl.Float64,
+    "seq_p": pl.Float64,  # two-sided, at every look at once, not adjusted for several treatments
+    "seq_p_adjusted": pl.Float64,
+    "n_star": pl.Int64,  # planned units of control and variant: where the sequential interval is narrowest
+    "prob_beat_control": pl.Float64,  # to be better (lower where lower is better)
+    "prob_best": pl.Float64,  # of all arms
+    "expected_loss": pl.Float64,  # beside the best arm, in units of the metric
     "small_sample": pl.Boolean,  # too few for the normal approximation
     "expected_weight": pl.Float64,  # share of units that the variant should have
     "srm_chi2": pl.Float64,
     "srm_p": pl.Float64,  # sample-ratio check over all variants; null: fewer than two, or no units
+    "srm_seq_p": pl.Float64,  # the same at every look at once; below 0.001 nothing is decided
+    "target": pl.Float64,  # relative change that the test should find
+    "mde_now": pl.Float64,  # smallest absolute difference that the units at hand find with the planned power
+    "power_at_target": pl.Float64,  # probability to find the target with the units at hand
+    "n_required": pl.Int64,  # units of all arms together that find the target with the planned power
+    "guardrail": pl.String,  # guardrails.Guardrail; null: the metric is none
+    "guardrail_margin": pl.Float64,  # absolute harm that is borne
     "error": pl.String,  # '' or statistics.Error: why there is no figure
     "decision": pl.String,  # decisions.Decision, on the goal's rows of treatments; else null
     "decision_reason": pl.String,

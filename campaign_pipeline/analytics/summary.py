@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from campaign_pipeline.analytics.decisions import Decision
+from campaign_pipeline.analytics.experiments.decisions import Decision
 
 
 def summarise(results: pl.DataFrame) -> str:
@@ -22,7 +22,7 @@ def summarise(results: pl.DataFrame) -> str:
     if rows[0]["decision"] == Decision.BLOCKED_SRM:
         return (
             "Do not trust these figures: the variants' sizes are not as planned "
-            f"(sample ratio p {p_text(base['srm_p'])}). Find out who is missing before reading on."
+            f"(sample ratio p {p_text(base['srm_seq_p'])}). Find out who is missing before reading on."
         )
     return " ".join(_sentence(row, base) for row in rows)
 
@@ -32,7 +32,7 @@ def _sentence(row: dict[str, Any], base: dict[str, Any]) -> str:
     if row["error"] or row["p"] is None:
         return f"Nothing can be said about {variant} against {control}: {error_text(row['error'])}."
     levels = f"{metric} {level(row)} against {level(base)}"
-    figures = f"{levels}, {difference(row)}, p {p_text(row['p'])}"
+    figures = f"{levels}, {_evidence(row)}"
     match row["decision"]:
         case Decision.SHIP:
             return f"{variant} beat {control}: {figures}."
@@ -42,8 +42,19 @@ def _sentence(row: dict[str, Any], base: dict[str, Any]) -> str:
             return f"{variant} against {control} is still running ({row['decision_reason']}); so far {figures}."
         case _ if row["small_sample"]:
             return f"Too few yet to compare {variant} with {control}: {levels}."
+        case _ if "guardrail" in row["decision_reason"]:
+            return f"{variant} is not to be shipped, although {metric} is better: {row['decision_reason']}. {figures}."
         case _:
             return f"No difference shown between {variant} and {control}: {figures}."
+
+
+def _evidence(row: dict[str, Any]) -> str:
+    """The difference with the interval and the p that the rule goes by; what was adjusted is said to be."""
+    if row["rule"].startswith("sequential"):
+        low, high, p, name = row["seq_low"], row["seq_high"], row["seq_p_adjusted"], "sequential p"
+        return f"{difference(row | {'absolute_low': low, 'absolute_high': high})}, {name} {p_text(p)}"
+    adjusted = "p" if row["p_adjusted"] == row["p"] else "adjusted p"
+    return f"{difference(row)}, {adjusted} {p_text(row['p_adjusted'])}"
 
 
 def level(row: dict[str, Any]) -> str:
@@ -73,4 +84,6 @@ def error_text(error: str) -> str:
         "no_units": "a variant has no units",
         "one_unit": "a variant has a single unit",
         "zero_variance": "all units of each variant are alike",
+        "no_variance": "the variance is not known",
+        "no_source": "there are no data of it",
     }.get(error, error or "there is no figure")

@@ -9,12 +9,13 @@ from typing import Annotated, Literal, Self
 from croniter import CroniterBadDateError, croniter
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from campaign_pipeline.campaigns.analysis import DEFAULTS, Analysis
 from campaign_pipeline.contacts.addresses import EXAMPLES, channel_address
 from campaign_pipeline.core.clock import as_utc
 from campaign_pipeline.core.definitions import Definition, read_definition
 from campaign_pipeline.core.errors import InvalidInput
 from campaign_pipeline.core.ids import check_name
-from campaign_pipeline.core.words import Channel, EventType
+from campaign_pipeline.core.words import Channel, ConversionGoal, EventType
 from campaign_pipeline.segments.moments import Zone
 
 GOALS = (
@@ -24,6 +25,7 @@ GOALS = (
     EventType.CLICKED,
     EventType.REPLIED,
     EventType.UNSUBSCRIBED,
+    *ConversionGoal,
 )
 
 MOST_VARIANTS = 20
@@ -176,9 +178,12 @@ class Campaign(Definition):
     variants: tuple[Variant, ...]
     holdout: float = Field(0, ge=0, le=50, description="Percent of the audience that is deliberately not sent to.")
     schedule: Schedule | None = Field(None, description="Absent: it runs when somebody runs it.")
-    goal: EventType = Field(EventType.CLICKED, description="The metric that decides between variants.")
+    goal: EventType | ConversionGoal = Field(EventType.CLICKED, description="The metric that decides between variants.")
     decide_after: Duration = Field(
         timedelta(days=2), description="How long after the run's time the result decides: looking earlier cries wolf."
+    )
+    analysis: Analysis = Field(
+        DEFAULTS, exclude_if=lambda value: value == DEFAULTS, description="How the variants are compared."
     )
     send_before: Duration | None = Field(None, description="How long after the run's time a message may still go out.")
     snapshot_max_age: Duration | None = Field(

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from campaign_pipeline.analytics.external import experiment_results, import_experiment
-from campaign_pipeline.analytics.unit_files import parse_metric
+from campaign_pipeline.analytics.experiments.external import experiment_results, import_experiment
+from campaign_pipeline.analytics.experiments.unit_files import parse_metric
 from campaign_pipeline.cli.output import AsJson, console, show_json
 from campaign_pipeline.cli.results import show_results
 from campaign_pipeline.cli.setup import open_installation

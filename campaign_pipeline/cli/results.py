@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 import typer
 
-from campaign_pipeline.analytics.decisions import ALPHA, SRM_ALPHA
+from campaign_pipeline.analytics.experiments.sample_ratio import SRM_ALPHA
 from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.cli.output import AsJson, console, progress_bar, show_json, show_table
 from campaign_pipeline.cli.setup import open_installation
@@ -15,6 +15,9 @@ from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.results import compare, newest_measured, publish_report, run_account
 
 ALWAYS = ("variant", "planned", "accepted", "delivered")
+UNUSUAL = 0.05
+"""A sample-ratio p below it is worth a word, and blocks nothing."""
+
 SOMETIMES = ("bounced", "read", "opened", "clicked", "replied", "unsubscribed", "complained")
 
 
@@ -107,7 +110,7 @@ def show_results(rows: pl.DataFrame, *, as_json: bool = False) -> None:
 def _ratio_verdict(p: float) -> str:
     if p < SRM_ALPHA:
         return "[bold red]do not trust these figures[/]"
-    return "as planned" if p >= ALPHA else f"unusual, but not below {SRM_ALPHA}"
+    return "as planned" if p >= UNUSUAL else f"unusual, but not below {SRM_ALPHA}"
 
 
 def _happened(rows: pl.DataFrame, row: dict[str, Any]) -> bool:

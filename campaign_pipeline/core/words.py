@@ -96,6 +96,13 @@ class EventType(StrEnum):
     UNKNOWN = "unknown"  # a type we do not know: kept with its raw payload
 
 
+class ConversionGoal(StrEnum):
+    """What a contact does outside of messages: metrics of experiments that come from behaviour, and can be goals."""
+
+    CONVERTED = "converted"  # did what the campaign counts as a conversion
+    REVENUE = "revenue"  # the value of what it did
+
+
 class RunState(StrEnum):
     """Where a campaign or one of its runs is in its life; transitions in campaigns/life_cycle.py."""
 

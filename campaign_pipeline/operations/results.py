@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from campaign_pipeline.analytics.experiments import ab_results
+from campaign_pipeline.analytics.experiments.runs import ab_results, rules_of
 from campaign_pipeline.analytics.facts import build_message_facts
 from campaign_pipeline.analytics.metrics import (
     account,
@@ -50,14 +50,22 @@ def compare(installation: Installation, run_id: str, day: date | None) -> pl.Dat
     """The run's A/B result rows as of the end of `day` (UTC); None: today, or the newest day with a result."""
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
-    campaign = run.campaign
+    campaign, lake = run.campaign, installation.lake
+
+    def source(asset: str) -> str | None:
+        return str(lake.path(asset, run_id)) if lake.exists(asset, run_id) else None
+
     return ab_results(
-        installation.lake.read("message_facts", run_id),
+        lake.read("message_facts", run_id),
         goal=campaign.goal,
         control=campaign.control,
         weights=campaign.weights,
         as_of_day=day or _newest_day(installation, run_id),
         decide_from=(run.as_of + campaign.decide_after).date(),
+        rules=rules_of(campaign.analysis),
+        conversions=source("conversions"),
+        pre_period=source("pre_period"),
+        revenue_cap=campaign.analysis.revenue_cap,
     )
 
 

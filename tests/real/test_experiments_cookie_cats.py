@@ -8,10 +8,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from campaign_pipeline.analytics.external import experiment_results, import_experiment
-from campaign_pipeline.analytics.statistics import Sample, compare_means, compare_proportions, sample_ratio
+from campaign_pipeline.analytics.experiments.external import experiment_results, import_experiment
+from campaign_pipeline.analytics.experiments.sample_ratio import sample_ratio
+from campaign_pipeline.analytics.experiments.unit_files import parse_metric
+from campaign_pipeline.analytics.statistics import Sample, compare_means, compare_proportions
 from campaign_pipeline.analytics.summary import summarise
-from campaign_pipeline.analytics.unit_files import parse_metric
 
 METRICS = ("retention_7", "retention_1:proportion", "sum_gamerounds")
 

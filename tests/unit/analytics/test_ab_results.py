@@ -5,10 +5,11 @@ from datetime import date
 import polars as pl
 import pytest
 
-from campaign_pipeline.analytics.experiments import ab_results
-from campaign_pipeline.analytics.results import Arms, Experiment, Metric, MetricKind, rows_of
+from campaign_pipeline.analytics.experiments.design import Experiment, Metric, MetricKind
+from campaign_pipeline.analytics.experiments.results import rows_of
+from campaign_pipeline.analytics.experiments.runs import ab_results
+from campaign_pipeline.analytics.experiments.samples import Arms, Moments
 from campaign_pipeline.analytics.schemas import AB_RESULTS
-from campaign_pipeline.analytics.statistics import Sample
 from campaign_pipeline.analytics.summary import summarise
 from campaign_pipeline.core.errors import InvalidInput
 
@@ -152,7 +153,8 @@ def test_a_run_without_planned_contacts_has_no_results(run):
 
 def test_aggregates_alone_are_enough():
     experiment = Experiment("x", [Metric("spend", MetricKind.MEAN)], goal="spend", control="a")
-    arms = Arms({"a": 100, "b": 100}, {("spend", "a"): Sample(100, 10.0, 4.0), ("spend", "b"): Sample(100, 11.0, 4.0)})
+    spend = {("spend", "a"): Moments(100, 10.0, 4.0), ("spend", "b"): Moments(100, 11.0, 4.0)}
+    arms = Arms({"a": 100, "b": 100}, spend)
     b = row(rows_of(experiment, arms), "spend", "b")
     assert (b["statistic"], b["df"]) == (pytest.approx(1 / 0.08**0.5), pytest.approx(198.0))
     assert (b["successes"], b["score_low"], b["decision"]) == (None, None, "ship")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from campaign_pipeline.analytics.external import experiment_results, import_experiment
-from campaign_pipeline.analytics.results import MetricKind
-from campaign_pipeline.analytics.unit_files import MetricColumn, parse_metric
+from campaign_pipeline.analytics.experiments.design import MetricKind
+from campaign_pipeline.analytics.experiments.external import experiment_results, import_experiment
+from campaign_pipeline.analytics.experiments.unit_files import MetricColumn, parse_metric
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import InvalidInput, NotFound, Refused
 from campaign_pipeline.core.tables import experiments

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from campaign_pipeline.analytics.charts import days_chart, funnel_chart, lift_chart, png_base64, svg
-from campaign_pipeline.analytics.experiments import ab_results
+from campaign_pipeline.analytics.experiments.runs import ab_results
 from campaign_pipeline.analytics.metrics import build_audience_summary, build_campaign_days, build_campaign_metrics
 from campaign_pipeline.analytics.report import RunReport, write_report
 

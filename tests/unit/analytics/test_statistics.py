@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_ind_from_stats
 
+from campaign_pipeline.analytics.experiments.sample_ratio import sample_ratio
 from campaign_pipeline.analytics.statistics import (
     Comparison,
     Error,
     Sample,
     compare_means,
     compare_proportions,
-    sample_ratio,
     wilson_interval,
 )
 from campaign_pipeline.core.errors import InvalidInput

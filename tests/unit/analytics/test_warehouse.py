@@ -8,7 +8,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from campaign_pipeline.analytics.experiments import ab_results
+from campaign_pipeline.analytics.experiments.runs import ab_results
 from campaign_pipeline.analytics.metrics import build_audience_summary, build_campaign_days, build_campaign_metrics
 from campaign_pipeline.analytics.warehouse import VIEWS, rebuild_warehouse
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from campaign_pipeline.analytics.results import MetricKind
+from campaign_pipeline.analytics.experiments.design import MetricKind
 from campaign_pipeline.core.errors import InvalidInput
 
 TRUTH = {"true": True, "false": False, "1": True, "0": False}

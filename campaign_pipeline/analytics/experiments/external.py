@@ -13,8 +13,9 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from campaign_pipeline.analytics.results import Experiment, Metric, MetricKind, analyse
-from campaign_pipeline.analytics.unit_files import MetricColumn, read_texts, typed_metric
+from campaign_pipeline.analytics.experiments.design import Experiment, Metric, MetricKind
+from campaign_pipeline.analytics.experiments.results import analyse
+from campaign_pipeline.analytics.experiments.unit_files import MetricColumn, read_texts, typed_metric
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import InvalidInput, NotFound, Refused
 from campaign_pipeline.core.ids import check_name
