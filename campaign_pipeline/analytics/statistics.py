@@ -14,10 +14,19 @@ Where no figure is right there is none: the fields are None and `error` says why
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from importlib.metadata import version
 
 ALPHA = 0.05
 """Two-sided, where nobody says another."""
+
+
+HOPELESS = 30
+"""How many times smaller than its standard error a mean is when nothing can be said relative to it."""
+
+
+NOTHING = 1e-150
+"""A variance below it is none: its square is no number any more."""
 
 
 class RelativeMethod(StrEnum):
@@ -70,6 +79,7 @@ class Comparison:
     error: str = ""
 
 
+@cache
 def engine() -> str:
     """What computed the figures, for the record."""
     return f"tea-tasting {version('tea-tasting')}, scipy {version('scipy')}"
@@ -131,20 +141,25 @@ def compare_means(
     if control.variance is None or treatment.variance is None:
         alone = any(sample.variance is None and sample.n < 2 for sample in (control, treatment))
         return Comparison(error=Error.ONE_UNIT if alone else Error.NO_VARIANCE)
-    if control.variance == 0 and treatment.variance == 0:
+    if max(control.variance, treatment.variance) < NOTHING:
         return Comparison(error=Error.ZERO_VARIANCE)
     test = Mean("x", alternative="two-sided", confidence_level=1 - alpha, equal_var=False, use_t=True)
-    result = test.analyze_aggregates(
-        Aggregates(control.n, {"x": control.mean}, {"x": control.variance}),
-        Aggregates(treatment.n, {"x": treatment.mean}, {"x": treatment.variance}),
-    )
     variances = c, t = control.variance / control.n, treatment.variance / treatment.n
-    ends = result.rel_effect_size_ci_lower, result.rel_effect_size_ci_upper
+    # Beside a mean that is nothing but noise the logarithm of the ratio overflows. The difference does not change when
+    # both means are moved, so it is had from means that are moved away from zero, and the ratio has no interval.
+    noise = is_noise(control) or is_noise(treatment)
+    moved = abs(control.mean) + abs(treatment.mean) + math.sqrt(c + t) if noise else 0.0
+    result = test.analyze_aggregates(
+        Aggregates(control.n, {"x": control.mean + moved}, {"x": control.variance}),
+        Aggregates(treatment.n, {"x": treatment.mean + moved}, {"x": treatment.variance}),
+    )
+    ends = (math.nan, math.nan) if noise else (result.rel_effect_size_ci_lower, result.rel_effect_size_ci_upper)
+    base = 0.0 if is_noise(control) else control.mean
     if method is RelativeMethod.LINEAR:
-        ends = _linear(control.mean, treatment.mean, variances, alpha, (control.n, treatment.n))
-    relative, relative_low, relative_high = _relative(control.mean, treatment.mean, *ends, method)
+        ends = _linear(base, treatment.mean, variances, alpha, (control.n, treatment.n))
+    relative, relative_low, relative_high = _relative(base, treatment.mean, *ends, method)
     return Comparison(
-        absolute=result.effect_size,
+        absolute=treatment.mean - control.mean,
         absolute_low=result.effect_size_ci_lower,
         absolute_high=result.effect_size_ci_upper,
         standard_error=math.sqrt(c + t),
@@ -158,10 +173,17 @@ def compare_means(
     )
 
 
+def is_noise(sample: Sample) -> bool:
+    """Whether the mean is so small beside its standard error that nothing can be had relative to it."""
+    assert sample.mean is not None, "no units"
+    return abs(sample.mean) * HOPELESS < math.sqrt((sample.variance or 0.0) / sample.n)
+
+
 def welch_df(variances: tuple[float, float], sizes: tuple[int, int]) -> float:
     """Degrees of freedom by Welch and Satterthwaite, from the variances of the two means."""
     (c, t), (c_n, t_n) = variances, sizes
-    return (c + t) ** 2 / (c**2 / (c_n - 1) + t**2 / (t_n - 1))
+    share = c / (c + t)
+    return 1 / (share**2 / (c_n - 1) + (1 - share) ** 2 / (t_n - 1))
 
 
 def relative_error(control: float, treatment: float, variances: tuple[float, float]) -> float:
@@ -176,15 +198,12 @@ def _linear(
     alpha: float,
     sizes: tuple[int, int] | None = None,
 ) -> tuple[float, float]:
-    """Symmetric interval of the relative lift; with `sizes` by Welch's t, else by the normal distribution."""
+    """Symmetric interval of the relative lift; with `sizes` by the t of Welch's test, else by the normal."""
     from scipy.stats import norm, t
 
     if control <= 0:
         return math.nan, math.nan
-    parts = variances[0] * treatment**2 / control**4, variances[1] / control**2
-    if not sum(parts):
-        return math.nan, math.nan
-    quantile = t.ppf(1 - alpha / 2, welch_df(parts, sizes)) if sizes else norm.ppf(1 - alpha / 2)
+    quantile = t.ppf(1 - alpha / 2, welch_df(variances, sizes)) if sizes else norm.ppf(1 - alpha / 2)
     lift, half = treatment / control - 1, float(quantile) * relative_error(control, treatment, variances)
     return lift - half, lift + half
 
@@ -193,7 +212,7 @@ def _relative(
     control: float, treatment: float, low: float, high: float, method: RelativeMethod
 ) -> tuple[float | None, ...]:
     """(lift, low, high): no lift without a positive control; no logarithm, so no interval, of a treatment of 0."""
-    if control <= 0:
+    if control <= 0 or not math.isfinite(treatment / control):
         return None, None, None
     usable = (treatment > 0 or method is RelativeMethod.LINEAR) and math.isfinite(low) and math.isfinite(high)
     return treatment / control - 1, low if usable else None, high if usable else None

@@ -64,13 +64,20 @@ def level(row: dict[str, Any]) -> str:
     return f"{row['mean']:.2%}" if row["metric_type"] == "proportion" else f"{row['mean']:,.3f}"
 
 
-def difference(row: dict[str, Any], interval: str = "95% interval ") -> str:
+def difference(row: dict[str, Any], interval: str | None = None) -> str:
     """The absolute difference with its interval: in percentage points for rates; a dash where there is none."""
     if row["absolute"] is None:
         return "–"
+    if interval is None:
+        interval = f"{percent(row['confidence'])} interval "
     scale, unit = (100, " points") if row["metric_type"] == "proportion" else (1, "")
     value, low, high = (row[key] * scale for key in ("absolute", "absolute_low", "absolute_high"))
     return f"{value:+.2f}{unit} ({interval}{low:+.2f} to {high:+.2f})"
+
+
+def percent(confidence: float) -> str:
+    """`95%` of 0.95."""
+    return f"{round(100 * confidence, 6):g}%"
 
 
 def p_text(p: float | None) -> str:

@@ -56,18 +56,27 @@ def rebuild_warehouse(settings: Settings, lake: Lake) -> dict[str, int]:
 
 
 def _query(connection: duckdb.DuckDBPyConnection, lake: Lake, view: str, schema: Mapping[str, Any]) -> str:
+    empty = connection.from_arrow(pl.DataFrame(schema=dict(schema)).to_arrow(compat_level=pl.CompatLevel.oldest()))
+    unknown = {
+        column: f"NULL::{kind} AS {_quoted(column)}" for column, kind in zip(empty.columns, empty.types, strict=True)
+    }
     if not lake.partitions(view):
-        empty = connection.from_arrow(pl.DataFrame(schema=dict(schema)).to_arrow(compat_level=pl.CompatLevel.oldest()))
-        typed = zip(empty.columns, empty.types, strict=True)
-        return "SELECT " + ", ".join(f"NULL::{kind} AS {_quoted(column)}" for column, kind in typed) + " WHERE false"
-    columns = ", ".join(
-        f'{_EXPRESSIONS.get((view, column), chr(34) + column + chr(34))} AS "{column}"' for column in schema
-    )
+        return f"SELECT {', '.join(unknown.values())} WHERE false"
     # Audiences of different runs may differ in the struct of contact attributes, so columns go by position of the
     # first file there; all other tables have one schema, and may gain columns.
     options = "filename = true" if view == "audience" else "union_by_name = true"
     pattern = lake.glob(view).replace("'", "''")
-    return f"SELECT {columns} FROM read_parquet('{pattern}', {options})"
+    source = f"read_parquet('{pattern}', {options})"
+    # Files of an earlier version have fewer columns; files that have none of them are no such table, and an error.
+    there = set(connection.sql(f"SELECT * FROM {source} LIMIT 0").columns)
+    earlier = bool(there & set(schema))
+    columns = ", ".join(
+        f"{_EXPRESSIONS.get((view, column), _quoted(column))} AS {_quoted(column)}"
+        if column in there or (view, column) in _EXPRESSIONS or not earlier
+        else unknown[column]
+        for column in schema
+    )
+    return f"SELECT {columns} FROM {source}"
 
 
 def _quoted(column: str) -> str:

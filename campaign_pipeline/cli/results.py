@@ -6,6 +6,7 @@ import polars as pl
 import typer
 
 from campaign_pipeline.analytics.experiments.sample_ratio import SRM_ALPHA
+from campaign_pipeline.analytics.summary import percent
 from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.cli.output import AsJson, console, progress_bar, show_json, show_table
 from campaign_pipeline.cli.setup import open_installation
@@ -104,13 +105,14 @@ def show_results(rows: pl.DataFrame, *, as_json: bool = False) -> None:
         console.print(f"  decision  {decision}")
     ratio = shown[0]["srm_p"]
     if ratio is not None:
-        console.print(f"  sample ratio  p = {ratio:.4g}: {_ratio_verdict(ratio)}")
+        figures = f"p = {ratio:.4g}, at every look {shown[0]['srm_seq_p']:.4g}"
+        console.print(f"  sample ratio  {figures}: {_ratio_verdict(ratio, shown[0]['srm_seq_p'])}")
 
 
-def _ratio_verdict(p: float) -> str:
-    if p < SRM_ALPHA:
+def _ratio_verdict(p: float, seq_p: float) -> str:
+    if seq_p < SRM_ALPHA:
         return "[bold red]do not trust these figures[/]"
-    return "as planned" if p >= UNUSUAL else f"unusual, but not below {SRM_ALPHA}"
+    return "as planned" if p >= UNUSUAL else f"unusual, but at every look not below {SRM_ALPHA}"
 
 
 def _happened(rows: pl.DataFrame, row: dict[str, Any]) -> bool:
@@ -133,10 +135,19 @@ def _line(row: dict[str, Any], control: dict[str, Any]) -> dict[str, str | None]
         "control": f"{row['control']} {figure(control['mean']) or '–'}",
         "variant": f"{row['variant']} {figure(row['mean']) or '–'}",
         "difference": figure(row["absolute"], "+"),
-        "95 % interval": f"{low} … {high}" if low and high else None,
+        f"{percent(row['confidence'])} interval": f"{low} … {high}" if low and high else None,
         "relative": None if row["relative"] is None else f"{row['relative']:+.1%}",
         "p": row["error"] or (None if row["p"] is None else f"{row['p']:.4g}"),
+        "any look": None if row["seq_p"] is None else f"{row['seq_p']:.3g}",
+        "best": None if row["prob_best"] is None else _chance(row["prob_best"]),
     }
+
+
+def _chance(probability: float) -> str:
+    """Never quite none and never quite all."""
+    if probability < 0.001:
+        return "<0.1%"
+    return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 
 def _take_in_events(installation: Installation, *, hidden: bool) -> None:

@@ -70,7 +70,9 @@ def ab_results(context: dg.AssetExecutionContext, installation: dg.ResourceParam
     run_id, day = split_run_day(context.partition_key)
     results = compare(installation, run_id, date.fromisoformat(day))
     installation.lake.write(results, "ab_results", f"{run_id}/{day}")
-    shown = results.select("metric", "variant", "n", "mean", "absolute", "absolute_low", "absolute_high", "p")
+    shown = results.select(
+        *("metric", "variant", "n", "mean", "absolute", "absolute_low", "absolute_high", "p", "seq_p", "prob_best")
+    )
     metadata: dict[str, Any] = {
         "dagster/row_count": results.height,
         "results": table(shown),

@@ -1,5 +1,8 @@
 """The main job, through Dagster, the real SDKs and real HTTP: from contacts to an A/B result."""
 
+from datetime import date
+from pathlib import Path
+
 import duckdb
 import polars as pl
 import pytest
@@ -7,9 +10,11 @@ import pytest
 from campaign_pipeline.campaigns.life_cycle import run_state
 from campaign_pipeline.contacts.suppression import active_suppressions
 from campaign_pipeline.core.database import reading
+from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.words import AudienceStatus, Channel, RunState
 from campaign_pipeline.defs.automation import run_campaign
-from campaign_pipeline.operations.results import run_account
+from campaign_pipeline.operations.experiments import plan_from
+from campaign_pipeline.operations.results import compare, run_account
 from tests.rehearsal import Rehearsal
 
 CAMPAIGNS = ("spring-sale", "win-back", "vip-preview")
@@ -97,6 +102,30 @@ def test_results_compare_the_variants_of_the_test(town: Rehearsal, runs: dict[st
         planned = facts.filter(pl.col("variant") == variant)
         assert row["n"] == planned.height
         assert row["successes"] == planned["clicked_at"].is_not_null().sum()
+
+
+def test_a_day_that_is_compared_again_gives_the_same_bytes(
+    town: Rehearsal, runs: dict[str, str], tmp_path: Path
+) -> None:
+    lake, run_id = town.installation.lake, runs["spring-sale"]
+    for partition in [day for day in lake.partitions("ab_results") if day.startswith(run_id)]:
+        again = Lake(tmp_path).write(
+            compare(town.installation, run_id, date.fromisoformat(partition.partition("/")[2])), "again", partition
+        )
+        assert again.read_bytes() == lake.path("ab_results", partition).read_bytes()
+
+
+def test_the_next_test_is_planned_from_what_a_run_has_shown(town: Rehearsal, runs: dict[str, str]) -> None:
+    planned, units = plan_from(town.installation, "spring-sale", None)
+    newest = town.installation.lake.read("ab_results", _newest_day(town, runs["spring-sale"]))
+    control = newest.filter(pl.col("is_control") & pl.col("is_goal")).row(0, named=True)
+    assert (planned.control, planned.mean, planned.variance) == (control["variant"], control["mean"], None)
+    assert units == newest.filter("is_goal")["units"].sum()
+    assert set(planned.shares) == set(newest["variant"])
+
+
+def _newest_day(town: Rehearsal, run_id: str) -> str:
+    return max(day for day in town.installation.lake.partitions("ab_results") if day.startswith(run_id))
 
 
 def test_the_warehouse_opens_and_holds_the_metrics(town: Rehearsal, runs: dict[str, str]) -> None:

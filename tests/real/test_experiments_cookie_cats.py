@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from campaign_pipeline.analytics.experiments.external import experiment_results, import_experiment
+from campaign_pipeline.analytics.experiments.external import import_experiment
+from campaign_pipeline.analytics.experiments.imported import experiment_results
 from campaign_pipeline.analytics.experiments.sample_ratio import sample_ratio
 from campaign_pipeline.analytics.experiments.unit_files import parse_metric
 from campaign_pipeline.analytics.statistics import Sample, compare_means, compare_proportions

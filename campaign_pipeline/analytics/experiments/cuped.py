@@ -50,7 +50,7 @@ def adjust(arms: Mapping[str, Moments], control: str) -> Adjustment | None:
         variant: Sample(
             arm.count(),
             arm.mean("y") - theta * (arm.mean("x") - total.mean("x")),
-            max(arm.var("y") + theta**2 * arm.var("x") - 2 * theta * arm.cov("x", "y"), 0.0),
+            _variance(arm.var("y"), arm.var("y") + theta**2 * arm.var("x") - 2 * theta * arm.cov("x", "y")),
         )
         for variant, arm in known.items()
     }
@@ -61,3 +61,8 @@ def adjust(arms: Mapping[str, Moments], control: str) -> Adjustment | None:
     if any(new > old for old, new in pairs) or all(new == old for old, new in pairs):
         return None
     return Adjustment(samples, theta, 1 - sum(new for _, new in pairs) / sum(old for old, _ in pairs))
+
+
+def _variance(before: float, after: float) -> float:
+    """What is left of a variance; none where only rounding is."""
+    return after if after > 1e-12 * before else 0.0

@@ -25,6 +25,7 @@ from campaign_pipeline.analytics.statistics import (
     compare_means,
     compare_proportions,
     engine,
+    is_noise,
 )
 from campaign_pipeline.core.errors import InvalidInput
 
@@ -218,7 +219,7 @@ def _add_plan(
     if not control.mean or (share and control.mean == 1) or (not share and not control.variance):
         return
     lift = rules.target * abs(control.mean)
-    within = not share or control.mean + lift <= 1
+    within = control.mean + lift <= 1 if share else not is_noise(control)
 
     def plan(shares: Mapping[str, float], alpha: float) -> Plan:
         return Plan(

@@ -1,4 +1,4 @@
-"""Reading a CSV file of experiment units: text first, then a typed cast that names what does not fit."""
+"""Reading a CSV or Parquet file of an experiment: text first, then a typed cast that names what does not fit."""
 
 import csv
 import re
@@ -22,29 +22,46 @@ class MetricColumn:
 
     column: str
     kind: MetricKind | None = None
+    denominator: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.column}/{self.denominator}" if self.denominator else self.column
 
 
 def parse_metric(text: str) -> MetricColumn:
-    """`COLUMN`, `COLUMN:proportion` or `COLUMN:mean`."""
+    """`COLUMN`, `COLUMN:proportion`, `COLUMN:mean`, `COLUMN:revenue` or `COLUMN/COLUMN:ratio`."""
     column, colon, kind = text.rpartition(":")
     if not colon:
         return MetricColumn(text)
     if not column or kind not in set(MetricKind):
-        raise InvalidInput(f"--metric {text!r} is not COLUMN[:proportion|mean]", "Example: --metric retention_7:mean")
+        raise InvalidInput(
+            f"--metric {text!r} is not COLUMN[:proportion|mean|revenue] or COLUMN/COLUMN:ratio",
+            "Example: --metric retention_7:mean",
+        )
+    if kind == MetricKind.RATIO:
+        numerator, slash, denominator = column.partition("/")
+        if not (numerator and slash and denominator):
+            raise InvalidInput(f"--metric {text!r} does not name two columns", "Example: --metric clicks/visits:ratio")
+        return MetricColumn(numerator, MetricKind.RATIO, denominator)
     return MetricColumn(column, MetricKind(kind))
 
 
 def read_texts(file: Path, columns: Sequence[str]) -> pl.DataFrame:
-    """`columns` of the CSV `file` as text, and `line`: the number of the row, the header being 1.
+    """`columns` of `file` as text, and `line`: the number of the row; in CSV the header is 1, in Parquet the first row.
 
-    UTF-8, with or without a byte order mark; the delimiter is the one of , ; tab | that the header has most of.
+    CSV in UTF-8, with or without a byte order mark; the delimiter is the one of , ; tab | that the header has most of.
     An empty field is null. InvalidInput names the line of a row that has too many or too few fields.
     """
-    header, delimiter = _header(file)
+    parquet = _is_parquet(file)
+    header, delimiter = (_parquet_header(file), "") if parquet else _header(file)
     if missing := [column for column in columns if column not in header]:
         raise InvalidInput(f"{file.name} has no column {missing[0]!r}", f"It has: {', '.join(header)}.")
     if repeated := [column for column in columns if header.count(column) > 1]:
         raise InvalidInput(f"{file.name} has more than one column {repeated[0]!r}")
+    if parquet:
+        texts = pl.scan_parquet(file, glob=False).select(pl.col(columns).cast(pl.String)).collect()
+        return texts.select(pl.int_range(1, pl.len() + 1, dtype=pl.Int64).alias("line"), pl.all())
     names = {f"c{index}": "VARCHAR" for index in range(len(header))}
     picked = ", ".join(f"c{header.index(column)}" for column in columns)
     query = f"""
@@ -63,6 +80,24 @@ def read_texts(file: Path, columns: Sequence[str]) -> pl.DataFrame:
                 "Export the file again as CSV in UTF-8, with fields that hold the delimiter in quotes.",
             ) from None
     return texts.rename({f"c{header.index(column)}": column for column in columns})
+
+
+def columns_of(file: Path) -> list[str]:
+    """The names of the columns of a CSV or Parquet file."""
+    return _parquet_header(file) if _is_parquet(file) else _header(file)[0]
+
+
+def _is_parquet(file: Path) -> bool:
+    return file.suffix.lower() in (".parquet", ".pq")
+
+
+def _parquet_header(file: Path) -> list[str]:
+    try:
+        return list(pl.read_parquet_schema(file))
+    except FileNotFoundError:
+        raise InvalidInput(f"{file} does not exist") from None
+    except (OSError, pl.exceptions.PolarsError):
+        raise InvalidInput(f"{file.name} is not a Parquet file that can be read") from None
 
 
 def _header(file: Path) -> tuple[list[str], str]:
@@ -90,7 +125,7 @@ def typed_metric(file: Path, texts: pl.DataFrame, metric: MetricColumn) -> tuple
         _all_fit(file, texts, metric, truth.is_not_null(), "true, false, 1 or 0")
         return kind, truth
     number = text.cast(pl.Float64, strict=False)
-    if metric.kind is MetricKind.MEAN and fits:
+    if metric.kind is not None and fits:
         number = number.fill_null(truth.cast(pl.Float64))
     _all_fit(file, texts, metric, number.is_finite().fill_null(False), "a number")
     return kind, number

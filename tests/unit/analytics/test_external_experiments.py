@@ -7,7 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from campaign_pipeline.analytics.experiments.design import MetricKind
-from campaign_pipeline.analytics.experiments.external import experiment_results, import_experiment
+from campaign_pipeline.analytics.experiments.external import Options, import_experiment
+from campaign_pipeline.analytics.experiments.imported import experiment_results
 from campaign_pipeline.analytics.experiments.unit_files import MetricColumn, parse_metric
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import InvalidInput, NotFound, Refused
@@ -111,14 +112,14 @@ def test_the_same_import_again_changes_nothing_and_another_one_is_refused(take, 
         assert connection.execute(sa.select(experiments.c.imported_at)).scalar_one() == AT
     with pytest.raises(Refused, match="another import"):
         take(GOOD, ["kept"])
-    take(GOOD, ["kept"], replace=True)
+    take(GOOD, ["kept"], options=Options(replace=True))
     assert lake.read("experiments", "test").columns == ["variant", "kept"]
 
 
 def test_weights_must_name_the_variants_of_the_file(take, engine, lake):
     with pytest.raises(InvalidInput, match="weights"):
-        take(GOOD, weights={"A": 1, "C": 1})
-    take(GOOD, weights={"A": 1, "B": 2})
+        take(GOOD, options=Options(weights={"A": 1, "C": 1}))
+    take(GOOD, options=Options(weights={"A": 1, "B": 2}))
     assert experiment_results(engine, lake, "test")["srm_p"][0] == 1.0
 
 

@@ -92,6 +92,18 @@ def test_means_that_are_zero_or_negative_have_no_relative_lift():
     assert compare_means(Sample(50, 0.0, 1.0), Sample(50, 1.0, 1.0)).relative is None
 
 
+def test_a_mean_that_is_nothing_but_noise_is_compared_and_has_no_relative_interval():
+    found = compare_means(Sample(50, 3.0, 40_000.0), Sample(50, 1e-9, 40_000.0))
+    expected = ttest_ind_from_stats(1e-9, 200.0, 50, 3.0, 200.0, 50, equal_var=False)
+    assert (found.absolute, found.statistic, found.p) == (
+        -3.0 + 1e-9,
+        close(expected.statistic),
+        close(expected.pvalue),
+    )
+    assert (found.relative, found.relative_low) == (close(1e-9 / 3 - 1), None)
+    assert compare_means(Sample(50, 1e-9, 40_000.0), Sample(50, 3.0, 40_000.0)).relative is None
+
+
 def test_wilson_intervals_stay_within_zero_and_one():
     low, high = wilson_interval(Sample.proportion(10, 0))
     assert (low, high) == (0.0, close(1.959963984540054**2 / (10 + 1.959963984540054**2)))

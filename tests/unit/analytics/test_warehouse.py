@@ -10,6 +10,7 @@ import pytest
 
 from campaign_pipeline.analytics.experiments.runs import ab_results
 from campaign_pipeline.analytics.metrics import build_audience_summary, build_campaign_days, build_campaign_metrics
+from campaign_pipeline.analytics.schemas import AB_RESULTS
 from campaign_pipeline.analytics.warehouse import VIEWS, rebuild_warehouse
 
 RUN = "spring--20260302t090000z"
@@ -100,3 +101,11 @@ def other_process(settings, query: str) -> str:
     )
     arguments = [sys.executable, "-c", program, str(settings.warehouse_path), query]
     return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+
+def test_partitions_of_an_earlier_version_show_new_columns_as_unknown(settings, lake):
+    earlier = {column: kind for column, kind in AB_RESULTS.items() if column not in ("look", "seq_p")}
+    row = pl.DataFrame({name: ["clicked" if name == "metric" else None] for name in earlier}, schema=earlier)
+    lake.write(row, "ab_results", f"{RUN}/2026-03-02")
+    rebuild_warehouse(settings, lake)
+    assert ask(settings, "SELECT metric, look, seq_p FROM ab_results") == [("clicked", None, None)]

@@ -53,6 +53,7 @@ def test_these_are_the_commands() -> None:
         "doubts resolve",
         "events import",
         "experiments import",
+        "experiments plan",
         "experiments results",
         "init",
         "lists add",
