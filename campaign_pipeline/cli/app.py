@@ -14,6 +14,7 @@ from campaign_pipeline.cli import (
     people,
     privacy,
     quiet_hours,
+    reports,
     results,
     runs,
     segments,
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for group in (setup, runs, results, quiet_hours, servers):
+for group in (setup, runs, results, reports, quiet_hours, servers):
     group.register(app)
 privacy.register(data.contacts)
 app.add_typer(data.contacts, name="contacts")

@@ -1,4 +1,4 @@
-"""Results: `results` and `report`."""
+"""Results: `results`."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from campaign_pipeline.cli.setup import open_installation
 from campaign_pipeline.core.words import AudienceStatus
 from campaign_pipeline.events.ingest import pending_bytes
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.results import compare, newest_measured, publish_report, run_account
+from campaign_pipeline.operations.results import compare, newest_measured, run_account
 
 ALWAYS = ("variant", "planned", "accepted", "delivered")
 UNUSUAL = 0.05
@@ -28,7 +28,7 @@ def results(campaign: str, as_json: AsJson = False) -> None:
     Example: campaigns results spring-sale
     """
     installation = open_installation()
-    _take_in_events(installation, hidden=as_json)
+    take_in_pending(installation, hidden=as_json)
     run = newest_measured(installation, campaign)
     if as_json:
         show_json(
@@ -41,21 +41,6 @@ def results(campaign: str, as_json: AsJson = False) -> None:
         )
     else:
         show_run(installation, run)
-
-
-def report(campaign: str, as_json: AsJson = False) -> None:
-    """Write the report of a campaign's newest run: one HTML file that needs nothing else.
-
-    Example: campaigns report spring-sale
-    """
-    installation = open_installation()
-    _take_in_events(installation, hidden=as_json)
-    run_id = newest_measured(installation, campaign).run_id
-    path = publish_report(installation, [run_id], run_id).resolve()
-    if as_json:
-        show_json({"report": path})
-    else:
-        console.print(f"Report: {path}")
 
 
 def show_run(installation: Installation, run: Run) -> None:
@@ -150,7 +135,7 @@ def _chance(probability: float) -> str:
     return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 
-def _take_in_events(installation: Installation, *, hidden: bool) -> None:
+def take_in_pending(installation: Installation, *, hidden: bool) -> None:
     """Bring what the inbox received since the last time through to the results first, through Dagster."""
     if not pending_bytes(installation.engine, installation.settings.inbox_dir).pending:
         return
@@ -161,5 +146,4 @@ def _take_in_events(installation: Installation, *, hidden: bool) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    for command in (results, report):
-        app.command()(command)
+    app.command()(results)

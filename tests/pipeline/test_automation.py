@@ -38,6 +38,7 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
         "message_facts",
         "messages",
         "received_events",
+        "recent_report",
         "segment_features",
         "segment_members",
         "segment_membership",
@@ -54,7 +55,10 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
         "touched_contacts",
         "touched_days",
     }
-    assert [schedule.name for schedule in repository.schedule_defs] == ["evaluate_segments_hourly"]
+    assert [schedule.name for schedule in repository.schedule_defs] == [
+        "evaluate_segments_hourly",
+        "publish_recent_daily",
+    ]
     assert {job.name for job in automation.JOBS} <= set(repository.job_names)
 
 

@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
-from campaign_pipeline.analytics.charts import days_chart, funnel_chart, lift_chart, png_base64, svg
+from campaign_pipeline.analytics.charts import days_chart, funnel_chart, png_base64, svg
+from campaign_pipeline.analytics.experiment_charts import chance_chart, lift_chart, rates_chart
 from campaign_pipeline.analytics.experiments.runs import ab_results
 from campaign_pipeline.analytics.metrics import build_audience_summary, build_campaign_days, build_campaign_metrics
 from campaign_pipeline.analytics.report import RunReport, write_report
