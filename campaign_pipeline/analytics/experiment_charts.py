@@ -5,7 +5,8 @@ from typing import Any
 
 import polars as pl
 
-from campaign_pipeline.analytics.charts import WIDTH, by_arm, colour, named_arms, nothing
+from campaign_pipeline.analytics.charts import WIDTH, by_arm, colour, labels, named_arms, nothing
+from campaign_pipeline.analytics.verdict import chance
 
 FIXED, SEQUENTIAL = "one look", "any time"
 BY_DAY = ("delivered", "read", "opened", "clicked", "replied", "converted")
@@ -90,21 +91,14 @@ def chance_chart(results: pl.DataFrame) -> Any:
     if rows.is_empty():
         return nothing("there is no probability to show yet")
     arms = results["variant"].unique().sort().to_list()
-    return (
-        alt.Chart(rows)
-        .mark_bar(cornerRadiusEnd=2)
-        .encode(
-            x=alt.X(
-                "prob_best:Q",
-                title="probability to be the best",
-                scale=alt.Scale(domain=[0, 1]),
-                axis=alt.Axis(format="%"),
-            ),
-            y=alt.Y("variant:N", title=None),
-            color=colour(arms, shown=()),
-        )
-        .properties(width=WIDTH, height=alt.Step(24))
+    percent, all_of_it = alt.Axis(format="%"), alt.Scale(domain=[0, 1])
+    said = rows.with_columns(said=pl.col("prob_best").map_elements(chance, return_dtype=pl.String))
+    base = alt.Chart(said).encode(
+        x=alt.X("prob_best:Q", title="probability to be the best", scale=all_of_it, axis=percent),
+        y=alt.Y("variant:N", title=None),
     )
+    bars = base.mark_bar(cornerRadiusEnd=2).encode(color=colour(arms, shown=()))
+    return (bars + labels(base, "said:N")).properties(width=WIDTH, height=alt.Step(24))
 
 
 def rate_rows(metrics: pl.DataFrame, days: pl.DataFrame, kinds: Sequence[str]) -> pl.DataFrame:

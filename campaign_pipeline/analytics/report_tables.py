@@ -8,7 +8,7 @@ import polars as pl
 
 from campaign_pipeline.analytics.charts import NO_VARIANT
 from campaign_pipeline.analytics.summary import difference, error_text, level, p_text, percent
-from campaign_pipeline.analytics.verdict import amount, chance, loss
+from campaign_pipeline.analytics.verdict import PER, amount, chance, loss
 from campaign_pipeline.core.written import written
 
 MOST_ROWS = 25
@@ -180,7 +180,7 @@ def any_time_table(results: pl.DataFrame) -> Table | None:
         (
             row["metric"] + (" (goal)" if row["is_goal"] else ""),
             row["variant"] + (" (control)" if row["is_control"] else ""),
-            "–" if row["seq_low"] is None else f"{amount(row, 'seq_low')} to {amount(row, 'seq_high')}",
+            _any_time(row),
             p_text(row["seq_p"]).removeprefix("= "),
             chance(row["prob_beat_control"]),
             chance(row["prob_best"]),
@@ -189,11 +189,18 @@ def any_time_table(results: pl.DataFrame) -> Table | None:
         for row in rows.iter_rows(named=True)
     ]
     caption = (
-        "Intervals and p that hold however often one looks; the probability to beat the control, to be the best; and "
-        "what choosing the variant gives up on average."
+        "Intervals (of rates in percentage points) and p that hold however often one looks; the probability to beat "
+        f"the control, and to be the best; what choosing the variant gives up on average, for {PER:,} contacts."
     )
     head = ("metric", "variant", "interval, any time", "p, any time", "beats control", "is best", "expected loss")
     return Table("Test at any time, and by probability", caption, head, shown, frozenset({"variant"}))
+
+
+def _any_time(row: dict[str, Any]) -> str:
+    if row["seq_low"] is None:
+        return "–"
+    scale, digits = (100, 2) if row["metric_type"] == "proportion" else (1, 3)
+    return f"{row['seq_low'] * scale:+,.{digits}f} to {row['seq_high'] * scale:+,.{digits}f}"
 
 
 def guardrails_table(results: pl.DataFrame) -> Table:

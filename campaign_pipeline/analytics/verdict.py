@@ -86,13 +86,14 @@ def _advice(rows: list[Row], control: str) -> str:
 def _sureness(row: Row) -> str | None:
     if row["absolute_low"] is None:
         return None
-    sure = percent(row["confidence"])
-    fixed = f"{row['variant']} is {amount(row, 'absolute_low')} to {amount(row, 'absolute_high')} from {row['control']}"
-    text = f"{fixed} with {sure} confidence when one looks once"
+    sure, what = percent(row["confidence"]), row["metric"]
+    figure = f"the share that {what}" if row["metric_type"] == "proportion" else f"{what} a contact"
+    span = between(row, row["absolute_low"], row["absolute_high"])
+    text = f"With {sure} confidence {figure} is {span} with {row['variant']} than with {row['control']}"
     if row["seq_low"] is not None:
-        text += f", {amount(row, 'seq_low')} to {amount(row, 'seq_high')} when one looks at any time"
+        text += f"; {between(row, row['seq_low'], row['seq_high'])} however often one looks"
     if row["prob_beat_control"] is not None:
-        text += f". The chance that it is better is {chance(row['prob_beat_control'])}"
+        text += f". The chance that {row['variant']} is better is {chance(row['prob_beat_control'])}"
     return f"{text}."
 
 
@@ -100,21 +101,24 @@ def _losses(rows: list[Row]) -> str:
     known = [row for row in rows if row["expected_loss"] is not None]
     if not known:
         return ""
-    told = "; ".join(f"{row['variant']}: {loss(row)}" for row in known)
-    return f"What choosing a variant gives up on average, counting the chance that another is better: {told}."
+    told = ", ".join(f"choosing {row['variant']} gives up {loss(row)}" for row in known)
+    return (
+        f"For {PER:,} contacts, {told} ({known[0]['metric']}, on average, counting the chance that another variant is "
+        "better)."
+    )
 
 
 def loss(row: Row) -> str:
-    """The expected loss of a goal's row for PER contacts: of a proportion a number of contacts, else of the metric."""
+    """The expected loss of a row for PER contacts: of a proportion a number of contacts, else of the metric.
+
+    The ratio of two sums is no sum over contacts: its loss stands as it is.
+    """
     if row["expected_loss"] is None:
         return "–"
-    lost = row["expected_loss"] * PER
-    if row["metric_type"] == "proportion":
-        number = "fewer than 0.1" if 0 < lost < 0.1 else "0" if not lost else f"{lost:,.1f}"
-        return f"{number} {row['metric']} of {PER:,} contacts"
+    lost = row["expected_loss"] * (1 if row["metric_type"] == "ratio" else PER)
     if row["metric_type"] == "ratio":
-        return f"{row['expected_loss']:,.4g} of {row['metric']}"
-    return f"{lost:,.2f} {row['metric']} over {PER:,} contacts"
+        return f"{lost:,.4g}"
+    return "less than 0.1" if 0 < lost < 0.1 else f"{lost:,.1f}"
 
 
 def _needed(row: Row) -> str | None:
@@ -128,17 +132,22 @@ def _needed(row: Row) -> str | None:
 
 
 def _guardrails(rows: list[Row]) -> str:
-    said = {
-        Guardrail.SAFE: "safe",
-        Guardrail.HARMED: "harmed",
-        Guardrail.UNCLEAR: "not known yet",
-    }
-    told = (
-        f"{row['metric']} of {row['variant']} is {said[Guardrail(row['guardrail'])]} "
-        f"(margin {amount(row, 'guardrail_margin', sign='')})"
-        for row in rows
-    )
-    return "; ".join(told) + "."
+    """By state, the worst first; `unclear` is said as what it is: no knowledge, and no harm either."""
+    several = len({row["variant"] for row in rows}) > 1
+    told: list[str] = []
+    for state, said in (
+        (Guardrail.HARMED, "Harmed"),
+        (Guardrail.UNCLEAR, "Not known yet whether harmed"),
+        (Guardrail.SAFE, "Safe"),
+    ):
+        names = [
+            f"{row['metric']} of {row['variant']}" if several else row["metric"]
+            for row in rows
+            if row["guardrail"] == state
+        ]
+        if names:
+            told.append(f"{said}: {', '.join(names)}.")
+    return " ".join(told)
 
 
 def _sizes(rows: list[Row]) -> str:
@@ -167,6 +176,16 @@ def _of_run(sums: Mapping[str, int], metrics: pl.DataFrame) -> Iterator[tuple[st
             f"Machines opened the messages of {opened:,} contacts and clicked in those of {clicked:,}: these are "
             "counted apart. Some are never told from people, so opens are higher than the truth, and decide nothing.",
         )
+
+
+def between(row: Row, low: float, high: float) -> str:
+    """An interval of a difference in words: `1.84 to 4.01 points higher`, `between 0.20 points lower and 3.00 points
+    higher`; in percentage points for rates, else in units of the metric."""
+    scale, form, unit = (100, ".2f", " points") if row["metric_type"] == "proportion" else (1, ",.3f", "")
+    if low < 0 < high:
+        return f"between {-low * scale:{form}}{unit} lower and {high * scale:{form}}{unit} higher"
+    near, far = sorted((abs(low), abs(high)))
+    return f"{near * scale:{form}} to {far * scale:{form}}{unit} {'higher' if low + high > 0 else 'lower'}"
 
 
 def amount(row: Row, column: str, *, sign: str = "+") -> str:
