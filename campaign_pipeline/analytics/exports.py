@@ -41,6 +41,7 @@ def export_table(lake: Lake, name: str, path: Path, kind: Format, run_ids: Seque
     try:
         with duckdb.connect(":memory:") as connection:
             connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET threads = 1")  # what is filtered keeps the order of its files on one thread only
             rows = _write(connection, view(connection, lake, name), temporary, kind, run_ids)
         temporary.rename(path)
     finally:
@@ -60,7 +61,8 @@ def _write(
     table.create_view("exported")
     query = f"SELECT {', '.join(columns)} FROM exported"
     if run_ids is not None:
-        query += f" WHERE run_id IN (SELECT unnest([{', '.join(map(_literal, run_ids))}]::VARCHAR[]))"
+        wanted = ", ".join(map(_literal, run_ids))
+        query += f" WHERE list_contains([{wanted}]::VARCHAR[], run_id)"
     forced = f", FORCE_QUOTE ({', '.join(map(_quoted, texts))})" if texts else ""
     options = "FORMAT parquet, COMPRESSION zstd" if kind is Format.PARQUET else f"FORMAT csv, HEADER{forced}"
     (rows,) = connection.execute(f"COPY ({query}) TO {_literal(str(path))} ({options})").fetchall()[0]
