@@ -27,10 +27,9 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="The file; d
 
 
 def report(campaign: Campaign = None, since: Since = None, as_json: AsJson = False) -> None:
-    """Write a report, one HTML file that needs nothing else: of a campaign's newest run, or of all recent runs.
+    """Write a report, one HTML file that needs nothing else: of a campaign's newest run, or of all runs since 7d.
 
     Example: campaigns report spring-sale
-    Example: campaigns report --since 7d
     """
     if (campaign is None) == (since is None):
         raise InvalidInput(
