@@ -151,8 +151,11 @@ def svg(chart: Any) -> str:
     return re.sub(r'(\bid="|url\(#)', rf"\g<1>{own}-", text)
 
 
-def png_base64(chart: Any, scale: float = 1.5) -> str:
-    """The chart as a PNG on white, in base64: `![alt](data:image/png;base64,...)` in Dagster's markdown."""
+def png_base64(chart: Any, scale: float = 1.0) -> str:
+    """The chart as a PNG on white, in base64: `![alt](data:image/png;base64,...)` in Dagster's markdown.
+
+    Dagster keeps every one of them for good: a larger scale makes them larger by its square.
+    """
     import vl_convert
 
     specification = _specification(chart)

@@ -54,7 +54,7 @@ class RunReport:
 
     `run` is shown as it is, in order: {"campaign": ..., "run_id": ..., "channel": ..., "state": ..., ...}; it must
     have `campaign` and `run_id`, and nothing personal. `bounces`: bounce_class, contacts. `tables`: those of
-    report_tables.OPTIONAL that the run has, by name.
+    report_tables.TABLES that the run has, by name.
     """
 
     run: Mapping[str, str]

@@ -8,7 +8,7 @@ import polars as pl
 
 from campaign_pipeline.analytics.charts import NO_VARIANT
 from campaign_pipeline.analytics.summary import difference, error_text, level, p_text, percent
-from campaign_pipeline.analytics.verdict import PER, amount, chance, loss
+from campaign_pipeline.analytics.verdict import PER, amount, between, chance, loss
 from campaign_pipeline.core.written import written
 
 MOST_ROWS = 25
@@ -242,19 +242,6 @@ class Optional:
 
 
 OPTIONAL: Mapping[str, Optional] = {
-    "holdout_lift": Optional(
-        "What sending brought about",
-        "Planned contacts beside those held out: the difference is what sending changed, with its 95% interval.",
-        {
-            "metric": ("metric", str),
-            "planned_mean": ("planned, a contact", written),
-            "held_out_mean": ("held out, a contact", written),
-            "lift": ("difference", written),
-            "lift_low": ("from", written),
-            "lift_high": ("to", written),
-            "incremental": ("in all", written),
-        },
-    ),
     "response_times": Optional(
         "How soon",
         "Time from acceptance to the first response: half of the contacts were quicker than the median.",
@@ -295,9 +282,16 @@ OPTIONAL: Mapping[str, Optional] = {
 }
 """By name of the table in the lake, in the order of the report."""
 
+HOLDOUT = "holdout_lift"
+TABLES = (HOLDOUT, *OPTIONAL)
+"""Names of the tables in the lake that a report shows where a run has them."""
+
 
 def optional_tables(frames: Mapping[str, pl.DataFrame]) -> Iterator[Table]:
-    """Those of OPTIONAL that `frames` has, with rows; columns that a frame lacks are left away."""
+    """Those of TABLES that `frames` has, with rows; columns that a frame lacks are left away."""
+    lift = frames.get(HOLDOUT)
+    if lift is not None and lift.height:
+        yield _holdout_table(lift)
     for name, what in OPTIONAL.items():
         frame = frames.get(name)
         if frame is None or frame.is_empty():
@@ -307,3 +301,31 @@ def optional_tables(frames: Mapping[str, pl.DataFrame]) -> Iterator[Table]:
             frame = frame.sort(what.order, descending=True, maintain_order=True)
         rows = [tuple(what.columns[c][1](row[c]) for c in there) for row in frame.iter_rows(named=True)]
         yield table(what.title, what.caption, [what.columns[c][0] for c in there], rows, what.text)
+
+
+def _holdout_table(lift: pl.DataFrame) -> Table:
+    rows = [
+        (
+            row["metric"],
+            words(row["against"]),
+            level(
+                kind := row | {"metric_type": "proportion" if row["metric"] == "converted" else "mean"}, "planned_mean"
+            ),
+            level(kind, "held_out_mean"),
+            "–" if row["lift_low"] is None else between(kind, row["lift_low"], row["lift_high"]),
+            _in_all(row),
+        )
+        for row in lift.iter_rows(named=True)
+    ]
+    caption = (
+        "A planned contact beside one held out: the difference is what sending changed, and in all of them together; "
+        "both with 95% intervals."
+    )
+    head = ("metric", "against", "planned", "held out", "difference", "in all")
+    return table("What sending brought about", caption, head, rows, ("against",))
+
+
+def _in_all(row: dict[str, Any]) -> str:
+    if row["incremental_low"] is None:
+        return "–"
+    return f"{row['incremental']:+,.0f} ({row['incremental_low']:+,.0f} to {row['incremental_high']:+,.0f})"

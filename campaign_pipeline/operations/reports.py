@@ -9,7 +9,7 @@ import polars as pl
 
 from campaign_pipeline.analytics.models import conform
 from campaign_pipeline.analytics.report import BOUNCES, RunReport, write_report
-from campaign_pipeline.analytics.report_tables import OPTIONAL
+from campaign_pipeline.analytics.report_tables import TABLES
 from campaign_pipeline.campaigns.store import Run, load_run, load_runs
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.operations.installation import Installation
@@ -67,7 +67,7 @@ def _run_report(installation: Installation, run_id: str) -> RunReport:
         days=lake.read("campaign_days", run_id),
         results=compare(installation, run_id, None),
         bounces=_bounces(lake.scan("message_facts", run_id)),
-        tables={name: lake.read(name, run_id) for name in OPTIONAL if lake.exists(name, run_id)},
+        tables={name: lake.read(name, run_id) for name in TABLES if lake.exists(name, run_id)},
     )
 
 

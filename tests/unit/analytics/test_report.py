@@ -286,13 +286,34 @@ def test_tables_that_a_run_has_in_the_lake_are_shown_and_cut(shown, tmp_path):
     times = pl.DataFrame(
         {"response": ["clicked"], "variant": ["a"], "contacts": [9], "median": [5400.0], "p90": [30.0]}
     )
-    report = RunReport(**{**vars(shown), "tables": {"link_performance": links, "response_times": times}})
+    lift = {"against": "held_out", "planned": 600, "held_out": 60}
+    ends = {"planned_mean": 0.05, "held_out_mean": 0.03, "lift": 0.02, "lift_low": 0.005, "lift_high": 0.035}
+    total = {"incremental": 12.0, "incremental_low": 3.0, "incremental_high": 21.0}
+    nothing = dict.fromkeys((*ends, *total))
+    holdout = pl.DataFrame([{"metric": "converted"} | lift | ends | total, {"metric": "revenue"} | lift | nothing])
+    tables = {"link_performance": links, "response_times": times, "holdout_lift": holdout}
+    report = RunReport(**{**vars(shown), "tables": tables})
     html = write_report(tmp_path / "r.html", [report], title="Run", generated_at=AT).read_text(encoding="utf-8")
     found = cells(html, "Links")
     assert next(iter(found)) == ("https://shop.example/39", "a")
     assert len(found) == 25
     assert found["https://shop.example/39", "a"]["click rate"] == "12.50%"
     assert "and 15 more, which are in the warehouse" in html
+    assert list(cells(html, "What sending brought about").values()) == [
+        {
+            "metric": "converted",
+            "against": "held out",
+            "planned": "5.00%",
+            "held out": "3.00%",
+            "difference": "0.50 to 3.50 points higher",
+            "in all": "+12 (+3 to +21)",
+        },
+        {
+            "metric": "revenue",
+            "against": "held out",
+            **dict.fromkeys(("planned", "held out", "difference", "in all"), "–"),
+        },
+    ]
     assert cells(html, "How soon")["clicked", "a"]["median"] == "1.5 h"
     assert cells(html, "How soon")["clicked", "a"]["nine of ten within"] == "30 s"
 
