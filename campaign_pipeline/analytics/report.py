@@ -21,6 +21,7 @@ from campaign_pipeline.analytics.experiment_charts import (
 )
 from campaign_pipeline.analytics.experiments.decisions import Decision
 from campaign_pipeline.analytics.metrics import PARTS, account
+from campaign_pipeline.analytics.report_extras import extra_tables
 from campaign_pipeline.analytics.report_tables import (
     Table,
     any_time_table,
@@ -29,7 +30,6 @@ from campaign_pipeline.analytics.report_tables import (
     guardrails_table,
     left_out_table,
     machines_table,
-    optional_tables,
     results_table,
     words,
 )
@@ -54,7 +54,7 @@ class RunReport:
 
     `run` is shown as it is, in order: {"campaign": ..., "run_id": ..., "channel": ..., "state": ..., ...}; it must
     have `campaign` and `run_id`, and nothing personal. `bounces`: bounce_class, contacts. `tables`: those of
-    report_tables.TABLES that the run has, by name.
+    report_extras.TABLES that the run has, by name.
     """
 
     run: Mapping[str, str]
@@ -151,7 +151,7 @@ def _run_tables(report: RunReport, accepted: int) -> Iterator[Table]:
     yield figures_table(report.metrics)
     yield bounces_table(report.bounces, accepted)
     yield machines_table(report.metrics)
-    yield from optional_tables(report.tables)
+    yield from extra_tables(report.tables)
 
 
 def _blocked(results: pl.DataFrame) -> bool:

@@ -9,7 +9,7 @@ import polars as pl
 
 from campaign_pipeline.analytics.models import conform
 from campaign_pipeline.analytics.report import BOUNCES, RunReport, write_report
-from campaign_pipeline.analytics.report_tables import TABLES
+from campaign_pipeline.analytics.report_extras import TABLES
 from campaign_pipeline.campaigns.store import Run, load_run, load_runs
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.operations.installation import Installation
