@@ -83,3 +83,8 @@ def _query(connection: duckdb.DuckDBPyConnection, lake: Lake, view: str, schema:
 
 def _quoted(column: str) -> str:
     return f'"{column}"'
+
+
+def view(connection: duckdb.DuckDBPyConnection, lake: Lake, name: str) -> duckdb.DuckDBPyRelation:
+    """One of VIEWS over what is in `lake` now, without the warehouse's file: a partition written since is there too."""
+    return connection.sql(_query(connection, lake, name, VIEWS[name]))

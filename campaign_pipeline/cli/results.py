@@ -1,4 +1,4 @@
-"""Results: `results` and `report`."""
+"""Results: `results`."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from campaign_pipeline.analytics.summary import percent
 from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.cli.output import AsJson, console, progress_bar, show_json, show_table
 from campaign_pipeline.cli.setup import open_installation
-from campaign_pipeline.core.words import HELD_OUT, AudienceStatus
+from campaign_pipeline.core.words import COULD_BE_SENT_TO, HELD_OUT
 from campaign_pipeline.events.ingest import pending_bytes
 from campaign_pipeline.events.touched import notes
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.results import compare, newest_measured, publish_report, run_account
+from campaign_pipeline.operations.results import compare, newest_measured, run_account
 
 ALWAYS = ("variant", "planned", "accepted", "delivered")
 UNUSUAL = 0.05
@@ -29,7 +29,7 @@ def results(campaign: str, as_json: AsJson = False) -> None:
     Example: campaigns results spring-sale
     """
     installation = open_installation()
-    _take_in_events(installation, hidden=as_json)
+    take_in_pending(installation, hidden=as_json)
     run = newest_measured(installation, campaign)
     if as_json:
         show_json(
@@ -42,21 +42,6 @@ def results(campaign: str, as_json: AsJson = False) -> None:
         )
     else:
         show_run(installation, run)
-
-
-def report(campaign: str, as_json: AsJson = False) -> None:
-    """Write the report of a campaign's newest run: one HTML file that needs nothing else.
-
-    Example: campaigns report spring-sale
-    """
-    installation = open_installation()
-    _take_in_events(installation, hidden=as_json)
-    run_id = newest_measured(installation, campaign).run_id
-    path = publish_report(installation, [run_id], run_id).resolve()
-    if as_json:
-        show_json({"report": path})
-    else:
-        console.print(f"Report: {path}")
 
 
 def show_run(installation: Installation, run: Run) -> None:
@@ -74,7 +59,7 @@ def _show_account(installation: Installation, run: Run) -> None:
     """Where everybody in the segment went, as sums that add up."""
     account = run_account(installation, run.run_id)
     summary = installation.lake.read("audience_summary", run.run_id)
-    reasons = summary.filter(~pl.col("status").is_in([AudienceStatus.PLANNED, *HELD_OUT]))
+    reasons = summary.filter(~pl.col("status").is_in(COULD_BE_SENT_TO))
     why = [
         f"{count:,} {(f'{status} ({reason})' if reason else status).replace('_', ' ')}"
         for status, reason, count in reasons.sort("contacts", descending=True)
@@ -85,9 +70,10 @@ def _show_account(installation: Installation, run: Run) -> None:
     console.print(
         f"  {account['contacts']:,} in the segment = {account['planned']:,} planned + {account['held_out']:,} held out"
         + (f" + {globally:,} held out globally" if globally else "")
+        + (f" + {account['reserved']:,} reserved for later parts" if account["reserved"] else "")
         + f" + {account['left_out']:,} left out ({', '.join(why) or 'nobody'})"
     )
-    parts = [name for name in account if name not in ("contacts", "planned", *HELD_OUT, "left_out")]
+    parts = [name for name in account if name not in ("contacts", "planned", *HELD_OUT, "reserved", "left_out")]
     sums = " + ".join(f"{account[name]:,} {name.replace('_', ' ')}" for name in parts)
     console.print(f"  {account['planned']:,} planned = {sums}")
 
@@ -153,7 +139,7 @@ def _chance(probability: float) -> str:
     return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 
-def _take_in_events(installation: Installation, *, hidden: bool) -> None:
+def take_in_pending(installation: Installation, *, hidden: bool) -> None:
     """Bring what the inbox received since the last time, and what a crash left behind, through to the results first."""
     if not pending_bytes(installation.engine, installation.settings.inbox_dir).pending and not notes(
         installation.engine
@@ -166,5 +152,4 @@ def _take_in_events(installation: Installation, *, hidden: bool) -> None:
 
 
 def register(app: typer.Typer) -> None:
-    for command in (results, report):
-        app.command()(command)
+    app.command()(results)

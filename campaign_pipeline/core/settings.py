@@ -182,6 +182,9 @@ class Settings(BaseSettings):
         pattern="^[A-Z]{2}$",
         description="Region of phone numbers without a country code.",
     )
+    report_days: int = Field(
+        7, ge=1, le=366, description="Days whose runs the daily report shows, data_dir/reports/recent.html."
+    )
     clock_offset_seconds: float = Field(
         0.0,
         description="Rehearse another time: shifts the product's clock. Refused with live sending.",

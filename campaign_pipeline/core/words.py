@@ -61,6 +61,9 @@ class AudienceStatus(StrEnum):
 HELD_OUT = (AudienceStatus.HELD_OUT, AudienceStatus.HELD_OUT_GLOBALLY)
 """Statuses of contacts who could be sent to and deliberately are not."""
 
+COULD_BE_SENT_TO = (AudienceStatus.PLANNED, AudienceStatus.RESERVED, *HELD_OUT)
+"""All other statuses say why a contact is left out."""
+
 
 class Outcome(StrEnum):
     """What became of one attempt to send one message, as the ledger records it."""

@@ -54,6 +54,7 @@ publish_results = _job(
     ["campaign_report", "warehouse"],
     description="The report of one run, and the warehouse.",
 )
+publish_recent = _job("publish_recent", ["recent_report"], description="The report of all runs of the last days.")
 TOUCHED_ONLY = {"ops": {"segment_membership": {"config": {"touched_only": True}}}}
 evaluate_all_segments = _job(
     "evaluate_segments",
@@ -74,6 +75,7 @@ JOBS = [
     measure_run,
     compare_variants,
     publish_results,
+    publish_recent,
     evaluate_all_segments,
     follow_touched_contacts,
     look_at_doubts,

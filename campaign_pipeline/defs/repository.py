@@ -11,6 +11,8 @@ from campaign_pipeline.defs import (
     events,
     memberships,
     messages,
+    report_automation,
+    reports,
     segment_automation,
     segments,
 )
@@ -18,11 +20,11 @@ from campaign_pipeline.defs.resources import installation
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules(
-        [contacts, segments, memberships, campaigns, messages, dispatch, events, analytics], include_specs=True
+        [contacts, segments, memberships, campaigns, messages, dispatch, events, analytics, reports], include_specs=True
     ),
     jobs=automation.JOBS,
     sensors=[*automation.SENSORS, *segment_automation.SENSORS],
-    schedules=segment_automation.SCHEDULES,
+    schedules=[*segment_automation.SCHEDULES, *report_automation.SCHEDULES],
     resources={"installation": installation},
     executor=dg.in_process_executor,
 )

@@ -26,7 +26,7 @@ from campaign_pipeline.demo.servers import free_ports, server
 from campaign_pipeline.demo.town import PEOPLE, take_in_people
 from campaign_pipeline.operations.apply import apply_folder
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.results import publish_report
+from campaign_pipeline.operations.reports import publish_report
 from campaign_pipeline.sandbox.client import SandboxClient
 
 CAMPAIGNS = ("spring-sale", "win-back", "vip-preview")

@@ -1,8 +1,6 @@
 """What came of a run: facts, metrics and A/B results, each a function of the lake and the ledger."""
 
-from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
 
 import polars as pl
 
@@ -15,7 +13,6 @@ from campaign_pipeline.analytics.metrics import (
     build_campaign_days,
     build_campaign_metrics,
 )
-from campaign_pipeline.analytics.report import RunReport, write_report
 from campaign_pipeline.analytics.schemas import AB_RESULTS
 from campaign_pipeline.campaigns.store import Run, load_campaign, load_run, load_runs
 from campaign_pipeline.core.database import reading
@@ -108,31 +105,3 @@ def newest_measured(installation: Installation, campaign: str) -> Run:
             return run
     waiting = f"{runs[0].run_id} is {runs[0].state}" if runs else "it never ran"
     raise NotFound(f"campaign {campaign!r} has no results yet: {waiting}", f"Run it: campaigns run {campaign} --wait")
-
-
-def publish_report(installation: Installation, run_ids: Sequence[str], name: str) -> Path:
-    """Write reports/<name>.html about these runs, one file that needs nothing else, and return its path."""
-    reports = [_run_report(installation, run_id) for run_id in run_ids]
-    path = installation.reports_dir / f"{name}.html"
-    return write_report(path, reports, title="Campaign report", generated_at=installation.clock())
-
-
-def _run_report(installation: Installation, run_id: str) -> RunReport:
-    lake = installation.lake
-    with reading(installation.engine) as connection:
-        run = load_run(connection, run_id)
-    return RunReport(
-        run={
-            "campaign": run.campaign.campaign,
-            "description": run.campaign.description,
-            "run_id": run_id,
-            "channel": run.campaign.channel.value,
-            "segment": run.campaign.segment,
-            "as_of": f"{run.as_of:%Y-%m-%d %H:%M} UTC",
-            "state": run.state.value,
-        },
-        audience=lake.read("audience_summary", run_id),
-        metrics=lake.read("campaign_metrics", run_id),
-        days=lake.read("campaign_days", run_id),
-        results=compare(installation, run_id, None),
-    )

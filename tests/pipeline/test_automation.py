@@ -40,6 +40,7 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
         "message_facts",
         "messages",
         "received_events",
+        "recent_report",
         "segment_features",
         "segment_members",
         "segment_membership",
@@ -56,7 +57,10 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
         "stale_results",
         "touched_contacts",
     }
-    assert [schedule.name for schedule in repository.schedule_defs] == ["evaluate_segments_hourly"]
+    assert [schedule.name for schedule in repository.schedule_defs] == [
+        "evaluate_segments_hourly",
+        "publish_recent_daily",
+    ]
     assert {job.name for job in automation.JOBS} <= set(repository.job_names)
 
 

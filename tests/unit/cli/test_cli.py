@@ -59,6 +59,7 @@ def test_these_are_the_commands() -> None:
         "experiments import",
         "experiments plan",
         "experiments results",
+        "export",
         "init",
         "lists add",
         "lists remove",
