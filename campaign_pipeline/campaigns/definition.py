@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from croniter import CroniterBadDateError, croniter
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from campaign_pipeline.campaigns.conversion import Conversion
+from campaign_pipeline.campaigns.durations import Duration
 from campaign_pipeline.contacts.addresses import EXAMPLES, channel_address
 from campaign_pipeline.core.clock import as_utc
 from campaign_pipeline.core.definitions import Definition, read_definition
@@ -31,26 +33,7 @@ DOUBT_WINDOW = timedelta(days=3)
 FALLBACK_WITHIN = timedelta(hours=24)
 MOST_SEEDS = 50
 
-_DURATION = re.compile(r"(\d{1,6})([mhdw])")
 _RANDOM = re.compile(r"\br\b", re.IGNORECASE)  # croniter's own: another time whenever it is asked
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def _duration(value: object) -> object:
-    """`90m`, `24h`, `7d`, `2w` as a timedelta."""
-    if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
-        return timedelta(**{_UNITS[found[2]]: int(found[1])})
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, str) and value.startswith("P"):
-        return value  # ISO 8601: the form in which a version is stored
-    raise ValueError("is not a duration such as 90m, 24h, 7d or 2w")
-
-
-def _bounded(value: timedelta) -> timedelta:
-    if not timedelta() < value <= timedelta(days=366):
-        raise ValueError("must be longer than nothing, and a year at most")
-    return value
 
 
 def _name(value: object) -> object:
@@ -67,9 +50,6 @@ Name = Annotated[str, BeforeValidator(_name)]
 UtmValue = Annotated[str, Field(max_length=100)]
 LocalTime = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 """HH:MM, 00:00 to 23:59."""
-
-Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_bounded)]
-
 
 class Variant(Definition):
     """One arm: its share of those who are sent to, and what they get."""
@@ -216,6 +196,10 @@ class Campaign(Definition):
         description="How long after the run's time another channel may still be tried.",
     )
 
+    conversion: Annotated[Conversion | None, BeforeValidator(_switch)] = Field(
+        None, exclude_if=lambda value: value is None, description="What counts as a conversion; absent: nothing does."
+    )
+
     @field_validator("goal", mode="before")
     @classmethod
     def _is_a_goal(cls, value: object) -> object:
@@ -272,6 +256,18 @@ class Campaign(Definition):
             if set(step.templates) != names:
                 wanted = ", ".join(sorted(names))
                 raise ValueError(f"fallback: templates of {step.channel} must name each variant once: {wanted}")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_touched(self) -> Self:
+        """A touch that no message of the campaign can report would never give credit."""
+        if self.conversion is None:
+            return self
+        touch = self.conversion.touch_of(self.channel)
+        if touch in ("clicked", "opened") and Channel.EMAIL not in (self.channel, *(s.channel for s in self.fallback)):
+            raise ValueError(f"conversion: touch: {touch} is known of e-mails only: use delivered or sent")
+        if touch == "clicked" and self.track_clicks == "none":
+            raise ValueError("conversion: touch: clicked needs clicks that are tracked: drop track_clicks: none")
         return self
 
     @property
