@@ -62,9 +62,7 @@ def _messages(lake: Lake, run_id: str, channel: str, prices: Prices) -> pl.DataF
     """MESSAGES of the run, with recipient_domain and cost in the place of their addresses."""
     if not lake.exists("messages", run_id):
         return pl.DataFrame(schema={**MESSAGES, "recipient_domain": pl.String, "cost": pl.Float64})
-    messages = BatchFile(lake, run_id).index([*MESSAGES, "address"]).with_columns(
-        pl.col("channel").fill_null(channel)
-    )
+    messages = BatchFile(lake, run_id).index([*MESSAGES, "address"]).with_columns(pl.col("channel").fill_null(channel))
     domain = pl.when(pl.col("channel") == Channel.EMAIL.value).then(
         pl.col("address").str.extract("@([^@]+)$").str.to_lowercase()
     )

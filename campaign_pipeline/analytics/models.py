@@ -14,7 +14,7 @@ Schema = Mapping[str, Any]
 """Column name -> polars type, in order."""
 
 Source = pl.DataFrame | str | Sequence[str]
-"""What a model reads: a frame, or a path, paths or a glob of Parquet files (of which only the columns used are read)."""
+"""What a model reads: a frame, or a path, paths or a glob of Parquet files, of which it reads the columns it uses."""
 
 
 def run_model(

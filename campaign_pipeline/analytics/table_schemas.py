@@ -65,16 +65,28 @@ PRE_PERIOD: dict[str, Any] = {
     "value": pl.Float64,
 }
 
-HOLDOUT_LIFT: dict[str, Any] = {
+HOLDOUT_LIFT: dict[str, Any] = {  # grain: run x holdout x metric
     "run_id": pl.String,
     "campaign": pl.String,
-    "metric": pl.String,
-    "against": pl.String,
-    **_integers("planned", "held_out"),
-    **_numbers("planned_mean", "held_out_mean", "lift", "lift_low", "lift_high"),
-    **_numbers("relative", "relative_low", "relative_high", "p"),
-    **_numbers("incremental", "incremental_low", "incremental_high", "total", "attributed"),
-    "error": pl.String,
+    "metric": pl.String,  # converted (whether), conversions, revenue: per contact, within the campaign's window
+    "against": pl.String,  # held_out, or held_out_globally
+    "planned": pl.Int64,  # contacts that were to get a message, whether they got it or not
+    "held_out": pl.Int64,  # contacts of the holdout
+    "planned_mean": pl.Float64,  # of the planned; of converted: their conversion rate
+    "held_out_mean": pl.Float64,  # of the holdout: what would have happened anyway
+    "lift": pl.Float64,  # planned_mean less held_out_mean
+    "lift_low": pl.Float64,  # 95% interval of lift: converted by Wald with unpooled variance, else by Welch
+    "lift_high": pl.Float64,  # its upper end
+    "relative": pl.Float64,  # planned_mean / held_out_mean - 1; null where nobody held out converted
+    "relative_low": pl.Float64,  # 95% interval of relative, by the delta method on the log
+    "relative_high": pl.Float64,  # its upper end
+    "p": pl.Float64,  # two-sided: converted by the z-test with pooled variance, else by Welch's t-test
+    "incremental": pl.Float64,  # lift x planned: what sending brought about in all
+    "incremental_low": pl.Float64,  # lift_low x planned
+    "incremental_high": pl.Float64,  # lift_high x planned
+    "total": pl.Float64,  # sum over the planned, whatever touched them
+    "attributed": pl.Float64,  # of it, what is credited to the run by its model; null: of converted there is none
+    "error": pl.String,  # why there is no figure, as in ab_results; else empty
 }
 
 # ---- runs ---------------------------------------------------------------------------------------------------------
@@ -158,9 +170,7 @@ CONTACT_ACTIVITY: dict[str, Any] = {
     "channel": pl.String,
     "contact_id": pl.String,
     "hour": pl.Int8,
-    **dict.fromkeys(
-        ("delivered", "opened", "clicked", "replied", "bounced", "unsubscribed", "complained"), pl.Int32
-    ),
+    **dict.fromkeys(("delivered", "opened", "clicked", "replied", "bounced", "unsubscribed", "complained"), pl.Int32),
 }
 
 CONTACT_ENGAGEMENT: dict[str, Any] = {

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from campaign_pipeline.analytics.models import macros
 from campaign_pipeline.analytics.schemas import (
     AB_RESULTS,
     AUDIENCE,
@@ -17,6 +18,24 @@ from campaign_pipeline.analytics.schemas import (
     CAMPAIGN_METRICS,
     DELIVERY_EVENTS,
     MESSAGE_FACTS,
+)
+from campaign_pipeline.analytics.table_schemas import (
+    COHORT_RETENTION,
+    CONTACT_ACTIVITY,
+    CONTACT_ENGAGEMENT,
+    CONTENT_PERFORMANCE,
+    CONVERSIONS,
+    DELIVERABILITY,
+    DELIVERY_ERRORS,
+    EVENT_DAYS,
+    FUNNEL,
+    HOLDOUT_LIFT,
+    LINK_PERFORMANCE,
+    PRE_PERIOD,
+    REPLIES,
+    RESPONSE_TIMES,
+    SYSTEM_METRICS,
+    TOUCHES,
 )
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.settings import Settings
@@ -29,6 +48,22 @@ VIEWS: Mapping[str, Mapping[str, Any]] = {
     "campaign_days": CAMPAIGN_DAYS,
     "ab_results": AB_RESULTS,
     "delivery_events": DELIVERY_EVENTS,
+    "touches": TOUCHES,
+    "conversions": CONVERSIONS,
+    "pre_period": PRE_PERIOD,
+    "holdout_lift": HOLDOUT_LIFT,
+    "funnel": FUNNEL,
+    "response_times": RESPONSE_TIMES,
+    "replies": REPLIES,
+    "link_performance": LINK_PERFORMANCE,
+    "content_performance": CONTENT_PERFORMANCE,
+    "deliverability": DELIVERABILITY,
+    "delivery_errors": DELIVERY_ERRORS,
+    "system_metrics": SYSTEM_METRICS,
+    "event_days": EVENT_DAYS,
+    "contact_activity": CONTACT_ACTIVITY,
+    "contact_engagement": CONTACT_ENGAGEMENT,
+    "cohort_retention": COHORT_RETENTION,
     "audience": {"run_id": pl.String, **AUDIENCE},
 }
 """Views of the warehouse, each named as its folder in the lake, with the columns that they show."""
@@ -48,6 +83,7 @@ def rebuild_warehouse(settings: Settings, lake: Lake) -> dict[str, int]:
     counts = {view: len(lake.partitions(view)) for view in VIEWS}
 
     def build(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute(macros())
         for view, schema in VIEWS.items():
             connection.execute(f"CREATE VIEW {view} AS {_query(connection, lake, view, schema)}")
 
@@ -56,18 +92,26 @@ def rebuild_warehouse(settings: Settings, lake: Lake) -> dict[str, int]:
 
 
 def _query(connection: duckdb.DuckDBPyConnection, lake: Lake, view: str, schema: Mapping[str, Any]) -> str:
+    nulls = _nulls(connection, schema)
     if not lake.partitions(view):
-        empty = connection.from_arrow(pl.DataFrame(schema=dict(schema)).to_arrow(compat_level=pl.CompatLevel.oldest()))
-        typed = zip(empty.columns, empty.types, strict=True)
-        return "SELECT " + ", ".join(f"NULL::{kind} AS {_quoted(column)}" for column, kind in typed) + " WHERE false"
-    columns = ", ".join(
-        f'{_EXPRESSIONS.get((view, column), chr(34) + column + chr(34))} AS "{column}"' for column in schema
-    )
+        return "SELECT " + ", ".join(f"{null} AS {_quoted(column)}" for column, null in nulls.items()) + " WHERE false"
     # Audiences of different runs may differ in the struct of contact attributes, so columns go by position of the
     # first file there; all other tables have one schema, and may gain columns.
     options = "filename = true" if view == "audience" else "union_by_name = true"
     pattern = lake.glob(view).replace("'", "''")
-    return f"SELECT {columns} FROM read_parquet('{pattern}', {options})"
+    rows = f"read_parquet('{pattern}', {options})"
+    there = {*connection.sql(f"SELECT * FROM {rows} LIMIT 0").columns, *(c for v, c in _EXPRESSIONS if v == view)}
+    columns = ", ".join(
+        f"{_EXPRESSIONS.get((view, column), _quoted(column)) if column in there else null} AS {_quoted(column)}"
+        for column, null in nulls.items()
+    )
+    return f"SELECT {columns} FROM {rows}"
+
+
+def _nulls(connection: duckdb.DuckDBPyConnection, schema: Mapping[str, Any]) -> dict[str, str]:
+    """By column: NULL of its type."""
+    empty = connection.from_arrow(pl.DataFrame(schema=dict(schema)).to_arrow(compat_level=pl.CompatLevel.oldest()))
+    return {column: f"NULL::{kind}" for column, kind in zip(empty.columns, empty.types, strict=True)}
 
 
 def _quoted(column: str) -> str:

@@ -1,4 +1,4 @@
-"""What a campaign counts as a conversion, and how a conversion is shared among the messages that touched the contact."""
+"""What a campaign counts as a conversion, and how one is shared among the messages that touched the contact."""
 
 from datetime import timedelta
 from typing import Literal

@@ -51,6 +51,7 @@ UtmValue = Annotated[str, Field(max_length=100)]
 LocalTime = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 """HH:MM, 00:00 to 23:59."""
 
+
 class Variant(Definition):
     """One arm: its share of those who are sent to, and what they get."""
 

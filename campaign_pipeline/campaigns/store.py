@@ -127,6 +127,12 @@ def load_runs(connection: sa.Connection, campaign: str | None = None) -> list[Ru
     return [_run(connection, row) for row in connection.execute(query).all()]
 
 
+def load_runs_between(connection: sa.Connection, first: datetime, last: datetime) -> list[Run]:
+    """The runs as of `first` to `last`, both included, in order of time."""
+    query = sa.select(runs).where(runs.c.as_of.between(first, last)).order_by(runs.c.as_of, runs.c.run_id)
+    return [_run(connection, row) for row in connection.execute(query).all()]
+
+
 def _run(connection: sa.Connection, row: sa.Row[tuple[object, ...]]) -> Run:
     definition = version(connection, campaign_versions, row.campaign, row.version).definition
     return Run(

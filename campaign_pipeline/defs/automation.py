@@ -14,8 +14,10 @@ import dagster as dg
 from campaign_pipeline.campaigns.schedule import BY_SCHEDULE, due_runs
 from campaign_pipeline.campaigns.store import request_run
 from campaign_pipeline.core.database import writing
+from campaign_pipeline.defs.conversions import SHARING_TAG
 from campaign_pipeline.defs.doubts import CHANGED_TAG, look_at_doubts
 from campaign_pipeline.defs.events import TOUCHED_DAYS, TOUCHED_RUNS
+from campaign_pipeline.defs.figures import CONTACT_FIGURES, DAY_FIGURES, RUN_FIGURES
 from campaign_pipeline.defs.partitions import campaign_runs, days, run_day
 from campaign_pipeline.defs.resources import open_installation
 from campaign_pipeline.events.ingest import pending_bytes
@@ -41,11 +43,15 @@ run_campaign = dg.define_asset_job(
 take_in_events = _job(
     "take_in_events", ["received_events"], description="Normalise what the inbox received since the last time."
 )
-update_day = _job("update_day", ["delivery_events"], description="Write the events of one day anew.")
+update_day = _job(
+    "update_day",
+    ["delivery_events", *DAY_FIGURES],
+    description="Write the events of one day anew, and what contacts did on it.",
+)
 measure_run = _job(
     "measure_run",
-    ["message_facts", "campaign_metrics"],
-    description="Facts and metrics of one run.",
+    ["touches", "conversions", "pre_period", "message_facts", "campaign_metrics", *RUN_FIGURES],
+    description="Conversions, facts, metrics and the other figures of one run.",
 )
 compare_variants = _job(
     "compare_variants", ["ab_results"], description="The A/B result of one run as it stood at the end of one day."
@@ -54,6 +60,11 @@ publish_results = _job(
     "publish_results",
     ["campaign_report", "warehouse"],
     description="The report of one run, and the warehouse.",
+)
+summarise_contacts = _job(
+    "summarise_contacts",
+    [*CONTACT_FIGURES],
+    description="How contacts react lately, and who still does months later.",
 )
 TOUCHED_ONLY = {"ops": {"segment_membership": {"config": {"touched_only": True}}}}
 evaluate_all_segments = _job(
@@ -74,6 +85,7 @@ JOBS = [
     measure_run,
     compare_variants,
     publish_results,
+    summarise_contacts,
     evaluate_all_segments,
     follow_touched_contacts,
     look_at_doubts,
@@ -122,7 +134,8 @@ def after_events(touched_days: Iterable[str], touched_runs: Iterable[str]) -> li
 def follow_ups(job: str, partition: str | None, tags: Mapping[str, str]) -> list[Request]:
     """What to run once `job` has succeeded: day -> facts of the touched runs -> their results by day -> publish.
 
-    Facts also follow from doubts that were resolved without an event.
+    Facts also follow from doubts that were resolved without an event, and from another run that took credit for a
+    conversion: credit follows from touches, which measuring does not change, so that this comes to an end.
     """
     touched_days = [day for day in tags.get(DAYS_TAG, "").split(",") if day]
     touched_runs = [run for run in tags.get(RUNS_TAG, "").split(",") if run]
@@ -133,7 +146,8 @@ def follow_ups(job: str, partition: str | None, tags: Mapping[str, str]) -> list
         requests = [Request(compare_variants.name, str(run_day(partition, day))) for day in others]
         if last:
             requests.append(Request(compare_variants.name, str(run_day(partition, last)), {RUNS_TAG: partition}))
-        return requests
+        sharing = [run for run in tags.get(SHARING_TAG, "").split(",") if run]
+        return [*requests, *(Request(measure_run.name, run) for run in sharing)]
     if job == look_at_doubts.name and partition and CHANGED_TAG in tags:
         return [Request(measure_run.name, partition)]
     if job == compare_variants.name:

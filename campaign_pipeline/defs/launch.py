@@ -57,8 +57,9 @@ def drain(instance: dg.DagsterInstance, requests: Iterable[Request]) -> None:
     while waiting:
         progress(done, done + len(waiting))
         request = waiting.popleft()
-        execute(instance, request)
-        waiting.extend(follow_ups(request.job, request.partition, request.tags))
+        ended = instance.get_run_by_id(execute(instance, request).run_id)
+        tags = ended.tags if ended else request.tags  # with what the run itself found out
+        waiting.extend(follow_ups(request.job, request.partition, tags))
         done += 1
 
 

@@ -37,6 +37,7 @@ from campaign_pipeline.operations.content import item_types
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.reach import consented_for, suppressed_for
 from campaign_pipeline.operations.seeds import write_seeds
+from campaign_pipeline.operations.stage_times import record_stage
 
 ANEW = "Another materialisation of the run is under way. Materialise messages and dispatch again."
 
@@ -62,7 +63,7 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
 
     Columns: audience.SCHEMA. In the lake, each row also holds all of the contact's snapshot.
     """
-    lake = installation.lake
+    lake, started_at = installation.lake, installation.clock()
     with writing(installation.engine) as connection:
         run = _start(connection, installation, run_id)
         if ledger.is_planned(connection, run_id):
@@ -74,6 +75,7 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
         with lake.staged(whole, "audience", run_id, metadata=marker.metadata() if marker else None) as put:
             if not ledger.put_unless_planned(installation.engine, run_id, put):
                 return run, _frozen(lake, run_id)
+    record_stage(installation, run_id, "audience", started_at, frozen.height)
     return run, frozen
 
 

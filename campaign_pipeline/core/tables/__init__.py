@@ -11,6 +11,7 @@ from campaign_pipeline.core.tables.campaigns import (
     campaigns,
     runs,
     sending_versions,
+    stage_times,
     state_changes,
 )
 from campaign_pipeline.core.tables.contacts import (
@@ -67,6 +68,7 @@ __all__ = [
     "segment_versions",
     "sender_days",
     "sending_versions",
+    "stage_times",
     "state_changes",
     "suppressions",
     "template_versions",
