@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from campaign_pipeline.analytics.models import Source, run_model
+from campaign_pipeline.analytics.models import Source, conform, run_model
 from campaign_pipeline.analytics.table_schemas import (
     CONTENT_PERFORMANCE,
     DELIVERABILITY,
@@ -60,7 +60,7 @@ class RunFigures:
     def system_metrics(self, times: pl.DataFrame, campaign: str, channel: str) -> pl.DataFrame:
         """`times`: STAGE_TIMES, what is recorded of the run's stages."""
         params = {"run_id": self.run_id, "campaign": campaign, "channel": channel}
-        sources = self._both | {"times": times.select(STAGE_TIMES)}
+        sources = self._both | {"times": conform(times, STAGE_TIMES)}
         return run_model("system_metrics", sources, params, SYSTEM_METRICS)
 
     @property

@@ -24,7 +24,7 @@ WITH daily AS (
 hours AS (
     SELECT channel, contact_id, "hour", sum(engaged) AS engaged
     FROM daily
-    GROUP BY ALL
+    GROUP BY channel, contact_id, "hour"
     HAVING sum(engaged) > 0
     QUALIFY row_number() OVER (PARTITION BY channel, contact_id ORDER BY sum(engaged) DESC, "hour") = 1
 )

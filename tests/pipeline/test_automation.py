@@ -15,6 +15,7 @@ from campaign_pipeline.core.tables import runs
 from campaign_pipeline.core.words import RunState
 from campaign_pipeline.defs import automation
 from campaign_pipeline.defs.automation import DAYS_TAG, FOLLOWED_TAG, RUNS_TAG, Request, after_events, follow_ups
+from campaign_pipeline.defs.conversions import SHARING_TAG
 from campaign_pipeline.defs.repository import defs
 from campaign_pipeline.operations.apply import apply_folder
 from campaign_pipeline.operations.control import cancel
@@ -32,15 +33,31 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
         "behaviour_history",
         "campaign_metrics",
         "campaign_report",
+        "cohort_retention",
+        "contact_activity",
+        "contact_engagement",
         "contact_snapshot",
+        "content_performance",
+        "conversions",
+        "deliverability",
+        "delivery_errors",
         "delivery_events",
         "dispatch",
+        "event_days",
+        "funnel",
+        "holdout_lift",
+        "link_performance",
         "message_facts",
         "messages",
+        "pre_period",
         "received_events",
+        "replies",
+        "response_times",
         "segment_features",
         "segment_members",
         "segment_membership",
+        "system_metrics",
+        "touches",
         "warehouse",
     ]
     repository = defs.get_repository_def()
@@ -48,13 +65,17 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
         "applied_segments",
         "due_campaigns",
         "failed_campaigns",
+        "new_behaviour",
         "new_events",
         "results_follow_events",
         "settle_doubts",
         "touched_contacts",
         "touched_days",
     }
-    assert [schedule.name for schedule in repository.schedule_defs] == ["evaluate_segments_hourly"]
+    assert [schedule.name for schedule in repository.schedule_defs] == [
+        "evaluate_segments_hourly",
+        "summarise_contacts_daily",
+    ]
     assert {job.name for job in automation.JOBS} <= set(repository.job_names)
 
 
@@ -92,6 +113,16 @@ def test_days_are_written_before_the_runs_that_they_touch_are_measured() -> None
     assert follow_ups("compare_variants", compare[0].partition, compare[0].tags) == []
     assert follow_ups("compare_variants", compare[1].partition, compare[1].tags) == [Request("publish_results", RUN)]
     assert follow_ups("publish_results", RUN, {}) == []
+
+
+def test_runs_that_share_conversions_with_one_that_was_measured_are_measured_too() -> None:
+    tags = {DAYS_TAG: "2026-03-02", SHARING_TAG: "a--20260302t090000z,b--20260302t090000z"}
+    compare, *others = follow_ups("measure_run", RUN, tags)
+    assert compare.job == "compare_variants"
+    assert others == [
+        Request("measure_run", "a--20260302t090000z"),
+        Request("measure_run", "b--20260302t090000z"),
+    ]
 
 
 def test_a_day_without_a_partition_is_left_aside() -> None:
