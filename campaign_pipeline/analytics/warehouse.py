@@ -92,7 +92,7 @@ def rebuild_warehouse(settings: Settings, lake: Lake) -> dict[str, int]:
 
 
 def _query(connection: duckdb.DuckDBPyConnection, lake: Lake, view: str, schema: Mapping[str, Any]) -> str:
-    nulls = _nulls(connection, schema)
+    nulls = {column: f"NULL::{kind}" for column, kind in column_types(schema).items()}
     if not lake.partitions(view):
         return "SELECT " + ", ".join(f"{null} AS {_quoted(column)}" for column, null in nulls.items()) + " WHERE false"
     # Audiences of different runs may differ in the struct of contact attributes, so columns go by position of the
@@ -108,10 +108,11 @@ def _query(connection: duckdb.DuckDBPyConnection, lake: Lake, view: str, schema:
     return f"SELECT {columns} FROM {rows}"
 
 
-def _nulls(connection: duckdb.DuckDBPyConnection, schema: Mapping[str, Any]) -> dict[str, str]:
-    """By column: NULL of its type."""
-    empty = connection.from_arrow(pl.DataFrame(schema=dict(schema)).to_arrow(compat_level=pl.CompatLevel.oldest()))
-    return {column: f"NULL::{kind}" for column, kind in zip(empty.columns, empty.types, strict=True)}
+def column_types(schema: Mapping[str, Any]) -> dict[str, str]:
+    """DuckDB's type of each column, as views show it."""
+    with duckdb.connect(":memory:") as connection:
+        empty = connection.from_arrow(pl.DataFrame(schema=dict(schema)).to_arrow(compat_level=pl.CompatLevel.oldest()))
+        return {column: str(kind) for column, kind in zip(empty.columns, empty.types, strict=True)}
 
 
 def _quoted(column: str) -> str:

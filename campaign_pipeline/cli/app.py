@@ -7,6 +7,7 @@ import typer
 from campaign_pipeline.cli import (
     content,
     data,
+    dictionary,
     doubts,
     experiments,
     labels,
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for group in (setup, runs, results, quiet_hours, servers):
+for group in (setup, runs, results, dictionary, quiet_hours, servers):
     group.register(app)
 privacy.register(data.contacts)
 app.add_typer(data.contacts, name="contacts")

@@ -6,7 +6,7 @@ import dagster as dg
 
 from campaign_pipeline.defs.partitions import campaign_runs
 from campaign_pipeline.defs.presentation import Materialised
-from campaign_pipeline.operations.attribution import Counted, count_conversions
+from campaign_pipeline.operations.attribution import count_conversions
 from campaign_pipeline.operations.installation import Installation
 
 SHARING_TAG = "campaigns/sharing"
@@ -17,9 +17,7 @@ DEPS = ["audience", "dispatch", dg.AssetDep("delivery_events", partition_mapping
 
 def _spec(key: str, description: str) -> dg.AssetSpec:
     kinds, owners = {"duckdb", "parquet"}, ["team:data"]
-    return dg.AssetSpec(
-        key, deps=DEPS, description=description, group_name="analytics", kinds=kinds, owners=owners, skippable=True
-    )
+    return dg.AssetSpec(key, deps=DEPS, description=description, group_name="analytics", kinds=kinds, owners=owners)
 
 
 @dg.multi_asset(
@@ -34,21 +32,11 @@ def _spec(key: str, description: str) -> dg.AssetSpec:
 def run_conversions(
     context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]
 ) -> Iterator[Materialised]:
-    """Nothing is written for a campaign that counts no conversions."""
+    """Nothing is written for a campaign that counts no conversions, and what follows goes on."""
     counted = count_conversions(installation, context.partition_key)
-    if counted is None:
-        context.log.info("The campaign counts no conversions.")
-        return
     if counted.stale:
-        context.instance.add_run_tags(context.run_id, {SHARING_TAG: ",".join(counted.stale)})
+        context.instance.add_run_tags(context.run.run_id, {SHARING_TAG: ",".join(counted.stale)})
+    of_conversions = {"without_value": counted.without_value, "credit": counted.credit, "counts": counted.counts}
     yield Materialised(asset_key="touches", metadata={"dagster/row_count": counted.touches})
-    yield Materialised(asset_key="conversions", metadata=_of_conversions(counted))
+    yield Materialised(asset_key="conversions", metadata={"dagster/row_count": counted.conversions, **of_conversions})
     yield Materialised(asset_key="pre_period", metadata={"dagster/row_count": counted.contacts})
-
-
-def _of_conversions(counted: Counted) -> dict[str, int | float]:
-    return {
-        "dagster/row_count": counted.conversions,
-        "without_value": counted.without_value,
-        "credit": counted.credit,
-    }

@@ -30,21 +30,22 @@ LONGEST_WINDOW = timedelta(days=366)
 class Counted:
     """What was written of one run. `stale`: other runs that share conversions with it and have to be counted anew."""
 
-    contacts: int
-    touches: int
-    conversions: int
-    without_value: int
-    credit: float
-    stale: tuple[str, ...]
+    counts: bool  # whether the campaign counts conversions
+    contacts: int = 0
+    touches: int = 0
+    conversions: int = 0
+    without_value: int = 0
+    credit: float = 0.0
+    stale: tuple[str, ...] = ()
 
 
-def count_conversions(installation: Installation, run_id: str) -> Counted | None:
-    """Write touches, conversions and pre_period of the run; None, and nothing written, if its campaign counts none."""
+def count_conversions(installation: Installation, run_id: str) -> Counted:
+    """Write touches, conversions and pre_period of the run, or nothing where its campaign counts none."""
     lake = installation.lake
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
     if run.campaign.conversion is None:
-        return None
+        return Counted(counts=False)
     counting = Counting(run_id, run.campaign.conversion)
     starts = starts_of(lake, run_id, run.as_of)
     touch = counting.setting.touch_of(run.campaign.channel)
@@ -58,12 +59,13 @@ def count_conversions(installation: Installation, run_id: str) -> Counted | None
     conversions = build_conversions(events, attribution, run_id, run.campaign.campaign, run.campaign.channel.value)
     lake.write(conversions, "conversions", run_id)
     return Counted(
-        starts.height,
-        touches.height,
-        conversions.height,
-        conversions["value"].null_count() if counting.setting.value else 0,
-        float(conversions["credit"].sum()),
-        tuple(stale_runs(lake, run_id, attribution)),
+        counts=True,
+        contacts=starts.height,
+        touches=touches.height,
+        conversions=conversions.height,
+        without_value=conversions["value"].null_count() if counting.setting.value else 0,
+        credit=float(conversions["credit"].sum()),
+        stale=tuple(stale_runs(lake, run_id, attribution)),
     )
 
 

@@ -8,9 +8,11 @@
 --                           planned = accepted + failed + suppressed_late + in_doubt + in_flight + waiting
 --          sent             a request left, or may have: accepted + rejected + in_doubt + in_flight
 --          accepted         the provider took it
---          failed           rejected + expired + cancelled, each given as well
+--          failed           rejected + expired + cancelled
+--          rejected, expired, cancelled   refused by the provider; past its deadline; ended by an operator
 --          suppressed_late  the address was suppressed after the freeze
---          in_doubt         nobody knows; `unknown` of them were given up as such
+--          in_doubt         nobody knows
+--          unknown          of in_doubt, those that were given up as such
 --          in_flight        claimed just now; its answer is awaited
 --          waiting          not tried yet, or to be tried again
 --          delivered        delivered or read, and not bounced afterwards
