@@ -4,6 +4,7 @@ Nothing personal is in it: audiences come without addresses, names and attribute
 """
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -108,10 +109,16 @@ def _query(connection: duckdb.DuckDBPyConnection, lake: Lake, view: str, schema:
     return f"SELECT {columns} FROM {rows}"
 
 
-def column_types(schema: Mapping[str, Any]) -> dict[str, str]:
+def column_types(schema: Mapping[str, Any]) -> Mapping[str, str]:
     """DuckDB's type of each column, as views show it."""
+    return _types(tuple(schema.items()))
+
+
+@cache
+def _types(columns: tuple[tuple[str, Any], ...]) -> Mapping[str, str]:
     with duckdb.connect(":memory:") as connection:
-        empty = connection.from_arrow(pl.DataFrame(schema=dict(schema)).to_arrow(compat_level=pl.CompatLevel.oldest()))
+        frame = pl.DataFrame(schema=dict(columns)).to_arrow(compat_level=pl.CompatLevel.oldest())
+        empty = connection.from_arrow(frame)
         return {column: str(kind) for column, kind in zip(empty.columns, empty.types, strict=True)}
 
 

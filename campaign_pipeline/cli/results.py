@@ -11,6 +11,7 @@ from campaign_pipeline.cli.output import AsJson, console, progress_bar, show_jso
 from campaign_pipeline.cli.setup import open_installation
 from campaign_pipeline.core.words import AudienceStatus
 from campaign_pipeline.events.ingest import pending_bytes
+from campaign_pipeline.operations.attribution import runs_with_new_behaviour
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.results import compare, newest_measured, publish_report, run_account
 
@@ -137,13 +138,17 @@ def _line(row: dict[str, Any], control: dict[str, Any]) -> dict[str, str | None]
 
 
 def _take_in_events(installation: Installation, *, hidden: bool) -> None:
-    """Bring what the inbox received since the last time through to the results first, through Dagster."""
-    if not pending_bytes(installation.engine, installation.settings.inbox_dir).pending:
+    """Bring what the inbox received, and what was imported, through to the results first, through Dagster."""
+    pending = pending_bytes(installation.engine, installation.settings.inbox_dir).pending
+    behind = runs_with_new_behaviour(installation)
+    if not pending and not behind:
         return
-    from campaign_pipeline.defs.launch import dagster_instance, take_in_events
+    from campaign_pipeline.defs.launch import dagster_instance, measure_again, take_in_events
 
     with progress_bar(hidden=hidden), dagster_instance() as instance:
-        take_in_events(instance)
+        if pending:
+            take_in_events(instance)
+        measure_again(instance, behind)
 
 
 def register(app: typer.Typer) -> None:

@@ -50,6 +50,11 @@ def take_in_events(instance: dg.DagsterInstance) -> int:
     return count
 
 
+def measure_again(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> None:
+    """Facts and figures of these runs anew, and of those that share conversions with them."""
+    drain(instance, [Request(automation.measure_run.name, run_id) for run_id in run_ids])
+
+
 def drain(instance: dg.DagsterInstance, requests: Iterable[Request]) -> None:
     """Execute `requests` and all that follows from them, as the sensors would."""
     progress, done = progress_of("results"), 0

@@ -100,6 +100,51 @@ def test_a_rebuild_that_fails_leaves_the_old_warehouse(settings, lake):
     assert ask(settings, "SELECT count(*) FROM message_facts") == [(0,)]
 
 
+READER = """
+import duckdb, os, sys
+path, stop = sys.argv[1:]
+print("ready", flush=True)
+seen = []
+while not os.path.exists(stop) or len(seen) < 3:
+    with duckdb.connect(path, read_only=True) as connection:
+        for view in ("message_facts", "campaign_metrics", "audience"):
+            rows = connection.execute(f"SELECT count(*), count(DISTINCT run_id) FROM {view}").fetchone()
+        seen.append(connection.execute("SELECT count(*), sum(opens) FROM message_facts").fetchone())
+print(len(seen), sorted(set(seen)))
+"""
+
+
+def test_another_process_reads_at_any_time_while_partitions_and_warehouse_are_written(
+    settings, lake, tested_run, tmp_path
+):
+    """It never fails, and sees each partition as it was or as it is: here, all its rows have one number of opens."""
+    facts = tested_run({"a": (2_000, 5)})
+    lake.write(build_campaign_metrics(facts), "campaign_metrics", RUN)
+
+    def write(opens: int) -> None:
+        lake.write(facts.with_columns(opens=pl.lit(opens, pl.Int64)), "message_facts", RUN)
+
+    write(0)
+    rebuild_warehouse(settings, lake)
+    stop = tmp_path / "stop"
+    arguments = [sys.executable, "-c", READER, str(settings.warehouse_path), str(stop)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "ready\n"
+        for opens in range(1, 25):
+            write(opens)
+            if opens % 4 == 0:
+                rebuild_warehouse(settings, lake)
+        stop.touch()
+        told, errors = reader.communicate(timeout=120)
+    assert errors == ""
+    reads, seen = told.split(" ", 1)
+    assert int(reads) >= 3
+    for rows, opens in eval(seen):  # what the process above printed
+        assert rows == 2_000
+        assert opens % 2_000 == 0
+
+
 def other_process(settings, query: str) -> str:
     """DuckDB shares one instance of a path within a process, so a new reader is another process."""
     program = (
