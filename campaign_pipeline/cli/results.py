@@ -62,6 +62,8 @@ def show_run(installation: Installation, run: Run) -> None:
     metrics = installation.lake.read("campaign_metrics", run.run_id)
     happened = [name for name in SOMETIMES if metrics[name].sum()]
     show_table("", metrics.select(*ALWAYS, *happened))
+    if installation.lake.exists("holdout_lift", run.run_id):
+        _show_lift(installation.lake.read("holdout_lift", run.run_id))
     if metrics.height > 1:
         show_results(compare(installation, run.run_id, None))
 
@@ -84,6 +86,34 @@ def _show_account(installation: Installation, run: Run) -> None:
     parts = [name for name in account if name not in ("contacts", "planned", "held_out", "left_out")]
     sums = " + ".join(f"{account[name]:,} {name.replace('_', ' ')}" for name in parts)
     console.print(f"  {account['planned']:,} planned = {sums}")
+
+
+def _show_lift(lift: pl.DataFrame) -> None:
+    """What sending brought about, per contact and in all, beside what is attributed to it."""
+    if lift.is_empty():
+        return
+    lines: list[dict[str, str | None]] = []
+    for row in lift.iter_rows(named=True):
+
+        def figure(value: float | None, sign: str = "", row: dict[str, Any] = row) -> str | None:
+            if value is None:
+                return None
+            return f"{value:{sign}.2%}" if row["metric"] == "converted" else f"{value:{sign}.4f}"
+
+        low, high = figure(row["lift_low"], "+"), figure(row["lift_high"], "+")
+        lines.append(
+            {
+                "per contact": row["metric"],
+                "sent to": figure(row["planned_mean"]),
+                row["against"].replace("_", " "): figure(row["held_out_mean"]),
+                "lift": figure(row["lift"], "+"),
+                "95 % interval": f"{low} … {high}" if low and high else None,
+                "p": row["error"] or f"{row['p']:.4g}",
+                "in all": None if row["incremental"] is None else f"{row['incremental']:+,.0f}",
+                "attributed": None if row["attributed"] is None else f"{row['attributed']:,.0f}",
+            }
+        )
+    show_table("", lines)
 
 
 def show_results(rows: pl.DataFrame, *, as_json: bool = False) -> None:
@@ -143,12 +173,12 @@ def _take_in_events(installation: Installation, *, hidden: bool) -> None:
     behind = runs_with_new_behaviour(installation)
     if not pending and not behind:
         return
-    from campaign_pipeline.defs.launch import dagster_instance, measure_again, take_in_events
+    from campaign_pipeline.defs.launch import dagster_instance, follow_behaviour, take_in_events
 
     with progress_bar(hidden=hidden), dagster_instance() as instance:
         if pending:
             take_in_events(instance)
-        measure_again(instance, behind)
+        follow_behaviour(installation, instance)
 
 
 def register(app: typer.Typer) -> None:

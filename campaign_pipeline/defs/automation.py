@@ -155,6 +155,11 @@ def follow_ups(job: str, partition: str | None, tags: Mapping[str, str]) -> list
     return []
 
 
+def after_behaviour(behind: Mapping[str, Iterable[str]]) -> list[Request]:
+    """Runs to measure anew when behaviour was imported: run -> the days for which it was compared."""
+    return [Request(measure_run.name, run, {DAYS_TAG: ",".join(days)}) for run, days in behind.items()]
+
+
 @dg.sensor(jobs=[run_campaign], minimum_interval_seconds=10, default_status=dg.DefaultSensorStatus.RUNNING)
 def due_campaigns(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Start the runs that schedules ask for, those that somebody requested, and take up those that were left behind."""

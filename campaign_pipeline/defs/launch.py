@@ -11,9 +11,10 @@ from campaign_pipeline.core.errors import CampaignError, GateFailed
 from campaign_pipeline.core.paths import PROJECT_DIR
 from campaign_pipeline.core.progress import progress_of
 from campaign_pipeline.defs import automation
-from campaign_pipeline.defs.automation import Request, after_events, follow_ups
+from campaign_pipeline.defs.automation import Request, after_behaviour, after_events, follow_ups
 from campaign_pipeline.defs.events import TOUCHED_DAYS, TOUCHED_RUNS
 from campaign_pipeline.defs.partitions import campaign_runs
+from campaign_pipeline.operations.attribution import result_days, runs_with_new_behaviour
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.runs import mark_failed
 
@@ -50,9 +51,10 @@ def take_in_events(instance: dg.DagsterInstance) -> int:
     return count
 
 
-def measure_again(instance: dg.DagsterInstance, run_ids: Iterable[str]) -> None:
-    """Facts and figures of these runs anew, and of those that share conversions with them."""
-    drain(instance, [Request(automation.measure_run.name, run_id) for run_id in run_ids])
+def follow_behaviour(installation: Installation, instance: dg.DagsterInstance) -> None:
+    """Bring behaviour that was imported through to the conversions, figures and results of runs."""
+    behind = runs_with_new_behaviour(installation)
+    drain(instance, after_behaviour({run: result_days(installation, run) for run in behind}))
 
 
 def drain(instance: dg.DagsterInstance, requests: Iterable[Request]) -> None:

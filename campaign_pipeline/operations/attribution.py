@@ -102,6 +102,11 @@ def runs_with_new_behaviour(installation: Installation) -> list[str]:
     return sorted(found)
 
 
+def result_days(installation: Installation, run_id: str) -> list[str]:
+    """The days (YYYY-MM-DD) for which the run was compared: what conversions that come later change."""
+    return [name.split("/")[1] for name in installation.lake.partitions("ab_results") if name.startswith(f"{run_id}/")]
+
+
 def _concerns(lake: Lake, name: str, run: Run) -> bool:
     """Whether the import has such events in the run's windows, or in those before its starts."""
     setting = run.campaign.conversion

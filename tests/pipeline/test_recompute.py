@@ -15,7 +15,7 @@ from campaign_pipeline.contacts.mapping import EventMapping
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.defs.automation import DAYS_TAG, Request, measure_run, summarise_contacts, update_day
 from campaign_pipeline.defs.figures import CONTACT_FIGURES, DAY_FIGURES, RUN_FIGURES
-from campaign_pipeline.defs.launch import drain
+from campaign_pipeline.defs.launch import drain, follow_behaviour
 from campaign_pipeline.operations.attribution import runs_with_new_behaviour
 from tests.rehearsal import AS_OF, Rehearsal
 
@@ -42,7 +42,8 @@ def runs(town: Rehearsal, tmp_path_factory: pytest.TempPathFactory) -> list[str]
     assert runs_with_new_behaviour(installation) == []
     buy(town, runs[0], tmp_path_factory.mktemp("orders") / "orders.csv")
     assert runs_with_new_behaviour(installation) == sorted(runs)
-    drain(town.instance, [*(Request(measure_run.name, run) for run in runs), SUMMARISE])
+    follow_behaviour(installation, town.instance)
+    drain(town.instance, [SUMMARISE])
     assert runs_with_new_behaviour(installation) == []
     return runs
 
