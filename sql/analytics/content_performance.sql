@@ -3,7 +3,8 @@
 -- Inputs   facts      message_facts of one run
 --          templates  step, variant, template: which template each variant has on each channel
 -- Grain    run x template x channel x locale x variant
--- Output   run_id, campaign, channel, variant, template
+-- Output   run_id, campaign, channel, variant
+--          template        name of the template; null: the contact is in none of the campaign's variants
 --          locale          the language that the messages are in; null: of an earlier version, which did not say
 --          messages        that were accepted
 --          delivered, opened, clicked, replied, unsubscribed, converted
@@ -26,7 +27,7 @@ WITH counted AS (
         count(unsubscribed_at) AS unsubscribed,
         CASE WHEN count(conversions) > 0 THEN count(converted_at) END AS converted
     FROM facts
-    JOIN templates ON templates.step = facts.step AND templates.variant = facts.variant
+    LEFT JOIN templates ON templates.step = facts.step AND templates.variant = facts.variant
     WHERE status = 'planned' AND accepted
     GROUP BY ALL
 )

@@ -129,6 +129,8 @@ def test_content_is_told_by_template_and_language(figures: RunFigures) -> None:
         ("bright", "en", 2, 1, 0, None),
         ("sober", "en", 11, 9, 2, 1.0),
     ]
+    unknown = figures.content_performance({0: {"a": "sober"}})
+    assert unknown.filter(pl.col("template").is_null()).select("variant", "messages").rows() == [("b", 2)]
 
 
 def test_deliverability_names_no_domain_with_few_recipients(run: Any, figures: RunFigures) -> None:
