@@ -190,6 +190,12 @@ def _part(connection: sa.Connection, run_id: str) -> Part | None:
     )
 
 
+def load_runs_between(connection: sa.Connection, first: datetime, last: datetime) -> list[Run]:
+    """The runs as of `first` to `last`, both included, in order of time."""
+    query = sa.select(runs).where(runs.c.as_of.between(first, last)).order_by(runs.c.as_of, runs.c.run_id)
+    return [_run(connection, row) for row in connection.execute(query).all()]
+
+
 def _run(connection: sa.Connection, row: sa.Row[tuple[object, ...]]) -> Run:
     definition = version(connection, campaign_versions, row.campaign, row.version).definition
     campaign = Campaign.model_validate(definition)

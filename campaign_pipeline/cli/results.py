@@ -13,6 +13,7 @@ from campaign_pipeline.cli.setup import open_installation
 from campaign_pipeline.core.words import COULD_BE_SENT_TO, HELD_OUT
 from campaign_pipeline.events.ingest import pending_bytes
 from campaign_pipeline.events.touched import notes
+from campaign_pipeline.operations.attribution import note_new_behaviour, runs_with_new_behaviour
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.results import compare, newest_measured, run_account
 
@@ -51,6 +52,8 @@ def show_run(installation: Installation, run: Run) -> None:
     metrics = installation.lake.read("campaign_metrics", run.run_id)
     happened = [name for name in SOMETIMES if metrics[name].sum()]
     show_table("", metrics.select(*ALWAYS, *happened))
+    if installation.lake.exists("holdout_lift", run.run_id):
+        _show_lift(installation.lake.read("holdout_lift", run.run_id))
     if metrics.height > 1:
         show_results(compare(installation, run.run_id, None))
 
@@ -76,6 +79,34 @@ def _show_account(installation: Installation, run: Run) -> None:
     parts = [name for name in account if name not in ("contacts", "planned", *HELD_OUT, "reserved", "left_out")]
     sums = " + ".join(f"{account[name]:,} {name.replace('_', ' ')}" for name in parts)
     console.print(f"  {account['planned']:,} planned = {sums}")
+
+
+def _show_lift(lift: pl.DataFrame) -> None:
+    """What sending brought about, per contact and in all, beside what is attributed to it."""
+    if lift.is_empty():
+        return
+    lines: list[dict[str, str | None]] = []
+    for row in lift.iter_rows(named=True):
+
+        def figure(value: float | None, sign: str = "", row: dict[str, Any] = row) -> str | None:
+            if value is None:
+                return None
+            return f"{value:{sign}.2%}" if row["metric"] == "converted" else f"{value:{sign}.4f}"
+
+        low, high = figure(row["lift_low"], "+"), figure(row["lift_high"], "+")
+        lines.append(
+            {
+                "per contact": row["metric"],
+                "sent to": figure(row["planned_mean"]),
+                row["against"].replace("_", " "): figure(row["held_out_mean"]),
+                "lift": figure(row["lift"], "+"),
+                "95 % interval": f"{low} … {high}" if low and high else None,
+                "p": row["error"] or f"{row['p']:.4g}",
+                "in all": None if row["incremental"] is None else f"{row['incremental']:+,.0f}",
+                "attributed": None if row["attributed"] is None else f"{row['attributed']:,.0f}",
+            }
+        )
+    show_table("", lines)
 
 
 def show_results(rows: pl.DataFrame, *, as_json: bool = False) -> None:
@@ -140,14 +171,14 @@ def _chance(probability: float) -> str:
 
 
 def take_in_pending(installation: Installation, *, hidden: bool) -> None:
-    """Bring what the inbox received since the last time, and what a crash left behind, through to the results first."""
-    if not pending_bytes(installation.engine, installation.settings.inbox_dir).pending and not notes(
-        installation.engine
-    ):
+    """Bring what the inbox received, what was imported, and what a crash left behind, through to the results first."""
+    pending = pending_bytes(installation.engine, installation.settings.inbox_dir).pending
+    if not pending and not notes(installation.engine) and not runs_with_new_behaviour(installation):
         return
     from campaign_pipeline.defs.launch import dagster_instance, take_in_events
 
     with progress_bar(hidden=hidden), dagster_instance() as instance:
+        note_new_behaviour(installation)
         take_in_events(instance)
 
 

@@ -27,7 +27,7 @@ SHOWN = ("variant", "planned", "accepted", "delivered", "opened", "clicked", "re
     group_name="analytics",
     kinds={"duckdb", "parquet"},
     partitions_def=campaign_runs,
-    deps=["dispatch", dg.AssetDep("delivery_events", partition_mapping=dg.AllPartitionMapping())],
+    deps=["dispatch", "conversions", dg.AssetDep("delivery_events", partition_mapping=dg.AllPartitionMapping())],
     owners=["team:data"],
 )
 def message_facts(context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]) -> Materialised:

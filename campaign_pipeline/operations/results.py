@@ -13,24 +13,32 @@ from campaign_pipeline.analytics.metrics import (
     build_campaign_days,
     build_campaign_metrics,
 )
+from campaign_pipeline.analytics.models import partition_source
 from campaign_pipeline.analytics.schemas import AB_RESULTS
+from campaign_pipeline.analytics.table_schemas import CONVERSIONS
 from campaign_pipeline.campaigns.store import Run, load_campaign, load_run, load_runs
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import NotFound
-from campaign_pipeline.dispatch import ledger
-from campaign_pipeline.dispatch.batches import BatchFile
-from campaign_pipeline.dispatch.states import states
+from campaign_pipeline.messages.rates import read_prices
 from campaign_pipeline.operations.assignments import expected_weights
 from campaign_pipeline.operations.installation import Installation
+from campaign_pipeline.operations.message_states import first_day, states_of
 
 
 def measure_facts(installation: Installation, run_id: str) -> pl.DataFrame:
     """Write message_facts of the run: one row a contact of its audience."""
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
-        held = ledger.read_ledger(connection, run_id)
-    where = states(BatchFile(installation.lake, run_id).index(), held)
-    facts = build_message_facts(installation.lake, run_id, where, channel=run.campaign.channel)
+    settings = installation.settings
+    facts = build_message_facts(
+        installation.lake,
+        run_id,
+        states_of(installation, run_id),
+        channel=run.campaign.channel,
+        converts=run.campaign.conversion is not None,
+        prices=read_prices(settings.sms_rates, settings.email_cost_per_thousand),
+        since=first_day(run),
+    )
     installation.lake.write(facts, "message_facts", run_id)
     return facts
 
@@ -50,7 +58,8 @@ def measure_metrics(installation: Installation, run_id: str) -> pl.DataFrame:
     facts = lake.read("message_facts", run_id)
     metrics = build_campaign_metrics(facts)
     lake.write(metrics, "campaign_metrics", run_id)
-    lake.write(build_campaign_days(facts), "campaign_days", run_id)
+    conversions = partition_source(lake, "conversions", run_id, CONVERSIONS)
+    lake.write(build_campaign_days(facts, conversions), "campaign_days", run_id)
     lake.write(build_audience_summary(facts), "audience_summary", run_id)
     return metrics
 

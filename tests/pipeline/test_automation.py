@@ -34,16 +34,32 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
         "behaviour_history",
         "campaign_metrics",
         "campaign_report",
+        "cohort_retention",
+        "contact_activity",
+        "contact_engagement",
         "contact_snapshot",
+        "content_performance",
+        "conversions",
+        "deliverability",
+        "delivery_errors",
         "delivery_events",
         "dispatch",
+        "event_days",
+        "funnel",
+        "holdout_lift",
+        "link_performance",
         "message_facts",
         "messages",
+        "pre_period",
         "received_events",
         "recent_report",
+        "replies",
+        "response_times",
         "segment_features",
         "segment_members",
         "segment_membership",
+        "system_metrics",
+        "touches",
         "warehouse",
     ]
     repository = defs.get_repository_def()
@@ -51,6 +67,7 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
         "applied_segments",
         "due_campaigns",
         "failed_campaigns",
+        "new_behaviour",
         "new_events",
         "results_follow_doubts",
         "settle_doubts",
@@ -60,6 +77,7 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
     assert [schedule.name for schedule in repository.schedule_defs] == [
         "evaluate_segments_hourly",
         "publish_recent_daily",
+        "summarise_contacts_daily",
     ]
     assert {job.name for job in automation.JOBS} <= set(repository.job_names)
 

@@ -101,6 +101,7 @@ NOT_PERSONAL = {
     "segment_versions": "what authors wrote; nobody's data, unless an author names a person in it",
     "sender_days": "names of senders and recipient domains, and numbers",
     "sending_versions": "what the team wrote of rates and caps",
+    "stage_times": "names of runs, times and numbers",
     "template_versions": "what authors wrote; nobody's data, unless an author names a person in it",
     "touched": "days and runs that are to be written anew",
 }

@@ -8,8 +8,8 @@ import pytest
 
 from campaign_pipeline.analytics.experiments.design import DecisionMode, Rules
 from campaign_pipeline.analytics.experiments.runs import CONVERSION_METRICS, ab_results, rules_of
-from campaign_pipeline.analytics.schemas import CONVERSIONS, PRE_PERIOD
 from campaign_pipeline.analytics.summary import summarise
+from campaign_pipeline.analytics.table_schemas import CONVERSIONS, PRE_PERIOD
 from campaign_pipeline.campaigns.analysis import DEFAULTS, Analysis
 from tests.unit.analytics.conftest import START
 

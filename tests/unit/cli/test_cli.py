@@ -48,6 +48,7 @@ def test_these_are_the_commands() -> None:
         "coupons import",
         "coupons list",
         "coupons release",
+        "dictionary",
         "doctor",
         "doubts list",
         "doubts resolve",
