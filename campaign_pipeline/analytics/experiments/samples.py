@@ -1,6 +1,6 @@
 """Sufficient statistics of the arms: what DuckDB gives, and what of it the tests see."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
