@@ -101,7 +101,7 @@ ASSIGNMENTS: dict[str, Any] = {
     "run_id": pl.String,
     "campaign": pl.String,
     "experiment": pl.String,
-    "layer": pl.String,
+    "layer": pl.String,  # whose experiments have no contact in common; null: of none
     "contact_id": pl.String,
     "variant": pl.String,
     "status": pl.String,  # planned, held_out, held_out_globally

@@ -39,6 +39,7 @@ from campaign_pipeline.analytics.table_schemas import (
     SYSTEM_METRICS,
     TOUCHES,
 )
+from campaign_pipeline.core.errors import Inconsistent
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.core.warehouse import swap_in
@@ -103,7 +104,10 @@ def _query(connection: duckdb.DuckDBPyConnection, lake: Lake, view: str, schema:
     options = "filename = true" if view == "audience" else "union_by_name = true"
     pattern = lake.glob(view).replace("'", "''")
     rows = f"read_parquet('{pattern}', {options})"
-    there = {*connection.sql(f"SELECT * FROM {rows} LIMIT 0").columns, *(c for v, c in _EXPRESSIONS if v == view)}
+    there = set(connection.sql(f"SELECT * FROM {rows} LIMIT 0").columns)
+    if there.isdisjoint(schema):  # files of an earlier version have fewer columns, but some
+        raise Inconsistent(f"the files of {view} in the lake have none of its columns", "Are they of another table?")
+    there |= {column for of, column in _EXPRESSIONS if of == view}
     columns = ", ".join(
         f"{_EXPRESSIONS.get((view, column), _quoted(column)) if column in there else null} AS {_quoted(column)}"
         for column, null in nulls.items()

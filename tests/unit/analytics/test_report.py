@@ -266,7 +266,7 @@ def test_bounces_machines_and_those_left_out_are_counted(html):
         "contacts, people": "300",
         "events, people": "300",
         "contacts, machines": "50",
-        "events, machines": "–",
+        "events, machines": "50",
     }
     assert cells(html, "Left out")["suppressed",]["contacts"] == "7"
     assert cells(html, "Guardrails")["unsubscribed", "b"]["state"] == "unclear"
