@@ -12,12 +12,13 @@ import polars as pl
 from campaign_pipeline.analytics.charts import days_chart, funnel_chart, lift_chart, svg
 from campaign_pipeline.analytics.metrics import PARTS, account
 from campaign_pipeline.analytics.summary import difference, error_text, level, p_text, summarise
-from campaign_pipeline.core.words import HELD_OUT, AudienceStatus
+from campaign_pipeline.core.words import KEPT_BACK, AudienceStatus
 
 LABELS = {
     "left_out": "left out",
     "held_out": "held out",
     "held_out_globally": "held out globally",
+    "reserved": "reserved for later parts",
     "suppressed_late": "suppressed after the freeze",
     "in_doubt": "in doubt",
     "in_flight": "in flight",
@@ -83,7 +84,7 @@ def _section(number: int, report: RunReport) -> dict[str, Any]:
         "summary": summarise(report.results) or "No test: this run has one variant, or nobody was planned.",
         "tone": _tone(report.results),
         "contacts": sums["contacts"],
-        "audience": _parts(sums, ("planned", *HELD_OUT, "left_out"), sums["contacts"]),
+        "audience": _parts(sums, ("planned", *KEPT_BACK, "left_out"), sums["contacts"]),
         "planned": sums["planned"],
         "messages": _parts(sums, PARTS, sums["planned"]),
         "reasons": _reasons(report.audience),
@@ -108,7 +109,7 @@ def _parts(sums: Mapping[str, int], names: Sequence[str], whole: int) -> list[tu
 
 
 def _reasons(audience: pl.DataFrame) -> list[tuple[str, str, int]]:
-    left_out = audience.filter(~pl.col("status").is_in([AudienceStatus.PLANNED, *HELD_OUT]))
+    left_out = audience.filter(~pl.col("status").is_in([AudienceStatus.PLANNED, *KEPT_BACK]))
     return [
         (status.replace("_", " "), reason.replace("_", " "), contacts)
         for status, reason, contacts in left_out.select("status", "reason", "contacts").iter_rows()

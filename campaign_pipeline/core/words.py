@@ -61,6 +61,9 @@ class AudienceStatus(StrEnum):
 HELD_OUT = (AudienceStatus.HELD_OUT, AudienceStatus.HELD_OUT_GLOBALLY)
 """Statuses of contacts who could be sent to and deliberately are not."""
 
+KEPT_BACK = (*HELD_OUT, AudienceStatus.RESERVED)
+"""The same, and those who are not sent to yet."""
+
 
 class Outcome(StrEnum):
     """What became of one attempt to send one message, as the ledger records it."""

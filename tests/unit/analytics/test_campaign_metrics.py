@@ -87,6 +87,7 @@ def test_the_account_adds_up_to_everyone_in_the_segment(facts):
         "left_out": 2,
         "held_out": 2,
         "held_out_globally": 0,
+        "reserved": 0,
         "planned": 10,
         "accepted": 3,
         "failed": 2,
