@@ -38,6 +38,10 @@ from campaign_pipeline.core.errors import InvalidInput, NotFound, Refused
 from campaign_pipeline.core.tables import rollout_parts, rollout_stops, runs
 from campaign_pipeline.core.words import AudienceStatus, RunState
 from campaign_pipeline.dispatch import ledger
+from campaign_pipeline.events.days import build_day
+from campaign_pipeline.events.ingest import receive
+from campaign_pipeline.events.machines import machine_rules
+from campaign_pipeline.events.touched import Kind, notes
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.results import compare, measure_facts
 
@@ -103,11 +107,13 @@ def due_rollouts(installation: Installation) -> dict[str, datetime]:
 def advance(installation: Installation, run_id: str) -> tuple[Choice, str]:
     """Decide on the next part of the roll-out of `run_id`, if it is due: (what was decided, the run that follows).
 
-    '' for the run: it waits, and the choice says for what. The facts of the runs are measured anew before.
+    '' for the run: it waits, and the choice says for what. Before, the events that came are taken in, and the facts of
+    the runs are measured anew.
     """
     progress = rollout_of(installation, run_id)
     if progress.state != "due":
         return Choice(None, progress.state), ""
+    _take_in_events(installation, progress.run)
     goals = [_goal(installation, each.run_id) for each in _compared(progress)]
     choice = _choose(installation, progress, goals)
     if choice.weights is None:
@@ -203,6 +209,16 @@ def _earliest(run: Run, latest: Run, rollout: Winner | Thompson) -> datetime:
 
 def _compared(progress: Progress) -> list[Run]:
     return [progress.run, *(part for part in progress.parts if part.part and part.part.randomised)]
+
+
+def _take_in_events(installation: Installation, first: Run) -> None:
+    """Decide by all that came. The notes of what is stale stay: all else that follows from these events does, too."""
+    receive(installation.engine, installation.lake, installation.settings)
+    rules = machine_rules(installation.settings.machine_rules)
+    since, until = (f"{moment:%Y-%m-%d}" for moment in (first.as_of, installation.clock()))
+    for note in notes(installation.engine):
+        if note.kind is Kind.DAY and since <= note.key <= until:
+            build_day(installation.lake, note.key, rules)
 
 
 def _goal(installation: Installation, run_id: str) -> pl.DataFrame:
