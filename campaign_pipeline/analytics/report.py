@@ -41,7 +41,7 @@ LABELS = {
     "left_out": "left out",
     "held_out": "held out",
     "held_out_globally": "held out of all campaigns",
-    "reserved": "reserved for later parts of the roll-out",
+    "reserved": "reserved for later parts",
     "suppressed_late": "suppressed after the freeze",
     "in_doubt": "in doubt",
     "in_flight": "in flight",

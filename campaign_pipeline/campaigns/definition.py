@@ -275,6 +275,11 @@ class Campaign(Definition):
             raise ValueError("rollout: opened never decides, because machines open: choose another goal")
         if isinstance(self.rollout, Thompson) and self.rollout.floor * len(self.variants) > 1:
             raise ValueError(f"rollout: floor: {self.rollout.floor} for each of {len(self.variants)} is more than all")
+        if self.send_before and self.rollout.lasts >= self.send_before:
+            ends, limit = (f"{length.total_seconds() / 3600:g} h" for length in (self.rollout.lasts, self.send_before))
+            raise ValueError(
+                f"rollout: may end {ends} after the run's time, and send_before is {limit}: who waits would get nothing"
+            )
         return self
 
     @model_validator(mode="after")

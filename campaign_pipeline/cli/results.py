@@ -10,7 +10,7 @@ from campaign_pipeline.analytics.summary import percent
 from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.cli.output import AsJson, console, progress_bar, show_json, show_table
 from campaign_pipeline.cli.setup import open_installation
-from campaign_pipeline.core.words import COULD_BE_SENT_TO, HELD_OUT
+from campaign_pipeline.core.words import COULD_BE_SENT_TO, KEPT_BACK
 from campaign_pipeline.events.ingest import pending_bytes
 from campaign_pipeline.events.touched import notes
 from campaign_pipeline.operations.attribution import note_new_behaviour, runs_with_new_behaviour
@@ -69,14 +69,14 @@ def _show_account(installation: Installation, run: Run) -> None:
         .select("status", "reason", "contacts")
         .iter_rows()
     ]
-    globally = account["held_out_globally"]
+    globally, reserved = account["held_out_globally"], account["reserved"]
     console.print(
         f"  {account['contacts']:,} in the segment = {account['planned']:,} planned + {account['held_out']:,} held out"
         + (f" + {globally:,} held out globally" if globally else "")
-        + (f" + {account['reserved']:,} reserved for later parts" if account["reserved"] else "")
+        + (f" + {reserved:,} reserved for later parts" if reserved else "")
         + f" + {account['left_out']:,} left out ({', '.join(why) or 'nobody'})"
     )
-    parts = [name for name in account if name not in ("contacts", "planned", *HELD_OUT, "reserved", "left_out")]
+    parts = [name for name in account if name not in ("contacts", "planned", *KEPT_BACK, "left_out")]
     sums = " + ".join(f"{account[name]:,} {name.replace('_', ' ')}" for name in parts)
     console.print(f"  {account['planned']:,} planned = {sums}")
 

@@ -61,7 +61,10 @@ class AudienceStatus(StrEnum):
 HELD_OUT = (AudienceStatus.HELD_OUT, AudienceStatus.HELD_OUT_GLOBALLY)
 """Statuses of contacts who could be sent to and deliberately are not."""
 
-COULD_BE_SENT_TO = (AudienceStatus.PLANNED, AudienceStatus.RESERVED, *HELD_OUT)
+KEPT_BACK = (*HELD_OUT, AudienceStatus.RESERVED)
+"""The same, and those who are not sent to yet."""
+
+COULD_BE_SENT_TO = (AudienceStatus.PLANNED, *KEPT_BACK)
 """All other statuses say why a contact is left out."""
 
 

@@ -66,6 +66,7 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "applied_segments",
         "due_campaigns",
+        "due_parts",
         "failed_campaigns",
         "new_behaviour",
         "new_events",

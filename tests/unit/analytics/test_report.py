@@ -379,3 +379,13 @@ def contrast(one: str, other: str) -> float:
 
     darker, lighter = sorted((luminance(one), luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_who_is_reserved_for_later_parts_is_not_told_as_left_out(tmp_path, run):
+    run.freeze([("planned", "", "plain")] * 3 + [("reserved", "", None)] * 5 + [("no_consent", "", None)] * 2)
+    run.ledger(["accepted"] * 3)
+    path = write_report(tmp_path / "report.html", [report_of(run.facts())], title="Spring", generated_at=AT)
+    text = " ".join(Page(path.read_text(encoding="utf-8")).text.split())
+    assert "5 reserved for later parts · 50.0%" in text
+    assert "2 left out · 20.0%" in text
+    assert text.count("reserved") == 1
