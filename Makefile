@@ -53,8 +53,9 @@ chaos: install ## the promise, under 200 kills over 1,000,000 messages (CHAOS_KI
 	$(BIN)/python -m tests.chaos --kills $(or $(CHAOS_KILLS),200) --messages $(or $(CHAOS_MESSAGES),1000000) \
 	  --database $(or $(CHAOS_DATABASE),both) --policy $(or $(CHAOS_POLICY),never_duplicate) --json data/chaos.json
 
-docs: install ## write docs/cli.md anew from the commands
+docs: install ## write docs/cli.md and docs/data-dictionary.md anew from commands and tables
 	$(BIN)/typer campaign_pipeline.cli.app utils docs --name campaigns --title "Command line" --output docs/cli.md
+	$(BIN)/campaigns dictionary --output docs/data-dictionary.md
 
 screenshots: install ## retake the pictures of the README (needs Chromium)
 	$(BIN)/python docs/screenshots.py

@@ -2,8 +2,9 @@
 
 import polars as pl
 
-from campaign_pipeline.analytics.models import run_model
+from campaign_pipeline.analytics.models import Source, run_model
 from campaign_pipeline.analytics.schemas import AUDIENCE_SUMMARY, CAMPAIGN_DAYS, CAMPAIGN_METRICS
+from campaign_pipeline.analytics.table_schemas import CONVERSIONS
 from campaign_pipeline.core.errors import Inconsistent
 from campaign_pipeline.core.words import HELD_OUT, AudienceStatus
 
@@ -16,9 +17,10 @@ def build_campaign_metrics(facts: pl.DataFrame) -> pl.DataFrame:
     return run_model("campaign_metrics", {"facts": facts}, schema=CAMPAIGN_METRICS)
 
 
-def build_campaign_days(facts: pl.DataFrame) -> pl.DataFrame:
+def build_campaign_days(facts: pl.DataFrame, conversions: Source | None = None) -> pl.DataFrame:
     """First events by variant and day (schemas.CAMPAIGN_DAYS; meanings: sql/analytics/campaign_days.sql)."""
-    return run_model("campaign_days", {"facts": facts}, schema=CAMPAIGN_DAYS)
+    counted = pl.DataFrame(schema=CONVERSIONS) if conversions is None else conversions
+    return run_model("campaign_days", {"facts": facts, "conversions": counted}, schema=CAMPAIGN_DAYS)
 
 
 def build_audience_summary(facts: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """Running the DuckDB models under sql/analytics: one file a table, sources in, one typed frame out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import duckdb
@@ -12,8 +13,8 @@ from campaign_pipeline.core.paths import SQL_DIR
 Schema = Mapping[str, Any]
 """Column name -> polars type, in order."""
 
-Source = pl.DataFrame | str
-"""What a model reads: a frame, or a path or glob of Parquet files (of which only the columns used are read)."""
+Source = pl.DataFrame | str | Sequence[str]
+"""What a model reads: a frame, or a path, paths or a glob of Parquet files, of which it reads the columns it uses."""
 
 
 def run_model(
@@ -34,12 +35,21 @@ def run_model(
         connection.execute("SET TimeZone = 'UTC'")  # days are UTC days, wherever this runs
         if float_sums:
             connection.execute("SET threads = 1")
+        connection.execute(macros())
         for table, source in sources.items():
-            if isinstance(source, str):
-                source = connection.read_parquet(source, union_by_name=True)
+            if not isinstance(source, pl.DataFrame):
+                files = source if isinstance(source, str) else list(source)
+                source = connection.read_parquet(files, union_by_name=True)
             connection.register(table, source)
         result = connection.sql(query, params=dict(params or {})).pl()
     return conform(result, schema) if schema else result
+
+
+@cache
+def macros() -> str:
+    """The functions of sql/macros that models, and analysts in the warehouse, may use."""
+    files = sorted((SQL_DIR / "macros").glob("*.sql"))
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 def conform(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
@@ -50,3 +60,14 @@ def conform(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:
 def lake_source(lake: Lake, asset: str, empty: Schema) -> Source:
     """All partitions of `asset`; while there are none, an empty table with the columns of `empty`."""
     return lake.glob(asset) if lake.partitions(asset) else pl.DataFrame(schema=empty)
+
+
+def files_source(files: Sequence[str], empty: Schema) -> Source:
+    """These Parquet files; of none, an empty table with the columns of `empty`."""
+    return files or pl.DataFrame(schema=empty)
+
+
+def partition_source(lake: Lake, asset: str, partition: str, empty: Schema) -> Source:
+    """One partition of `asset`; while it is not there, an empty table with the columns of `empty`."""
+    there = lake.exists(asset, partition)
+    return str(lake.path(asset, partition)) if there else pl.DataFrame(schema=empty)

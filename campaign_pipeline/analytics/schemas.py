@@ -6,20 +6,21 @@ import polars as pl
 
 Time = pl.Datetime("us", "UTC")
 
-DELIVERY_EVENTS: dict[str, Any] = {
-    "event_id": pl.String,
-    "run_id": pl.String,
-    "message_id": pl.String,
-    "provider": pl.String,
-    "channel": pl.String,
+DELIVERY_EVENTS: dict[str, Any] = {  # grain: event, each once, by UTC day
+    "event_id": pl.String,  # the same for every delivery of the event
+    "run_id": pl.String,  # empty: nobody knows of which run it is
+    "message_id": pl.String,  # empty: nobody knows of which message it is
+    "provider": pl.String,  # who told
+    "channel": pl.String,  # words.Channel
     "type": pl.String,  # words.EventType
-    "occurred_at": Time,
-    "received_at": Time,
-    "provider_id": pl.String,
-    "reason": pl.String,
-    "url": pl.String,
-    "machine": pl.Boolean,
-    "raw_type": pl.String,
+    "occurred_at": Time,  # when it happened, by the provider's clock
+    "received_at": Time,  # when it reached us
+    "provider_id": pl.String,  # as the provider calls the message
+    "reason": pl.String,  # class:code of a failure (hard, soft ...), keyword class of a reply
+    "url": pl.String,  # the link that was clicked; null: none
+    "machine": pl.Boolean,  # no human did it
+    "raw_type": pl.String,  # as the provider calls the type
+    "machine_reason": pl.String,  # what gave the machine away, see docs/machines.md; null: a human
 }
 
 STATES: dict[str, Any] = {  # the ledger's newest state of each message
@@ -35,17 +36,26 @@ MESSAGES: dict[str, Any] = {
     "contact_id": pl.String,
     "channel": pl.String,  # null: the campaign's, in files of an earlier version
     "step": pl.Int16,  # 0, or the number of a fallback
+    "locale": pl.String,  # the language that it is in
+    "sms_parts": pl.Int16,  # null unless SMS
 }
 
-AUDIENCE: dict[str, Any] = {  # what analysts see of it: nothing personal
-    "contact_id": pl.String,
+AUDIENCE: dict[str, Any] = {  # grain: run x contact of its segment; what analysts see of it: nothing personal
+    "contact_id": pl.String,  # who
     "status": pl.String,  # words.AudienceStatus
-    "reason": pl.String,
-    "variant": pl.String,
-    "send_at": Time,
+    "reason": pl.String,  # why suppressed or capped; else empty
+    "variant": pl.String,  # null: is not sent to
+    "send_at": Time,  # when the message is due; null: is not sent to
 }
 
 _RUN: dict[str, Any] = {"run_id": pl.String, "campaign": pl.String, "channel": pl.String}
+
+_EARNED: dict[str, Any] = {
+    "conversions": pl.Int64,
+    "revenue": pl.Float64,
+    "attributed_conversions": pl.Float64,
+    "attributed_revenue": pl.Float64,
+}
 
 MESSAGE_FACTS: dict[str, Any] = {
     **_RUN,
@@ -76,13 +86,22 @@ MESSAGE_FACTS: dict[str, Any] = {
     "clicks": pl.Int64,
     "machine_opens": pl.Int64,
     "machine_clicks": pl.Int64,
+    "step": pl.Int16,
+    "locale": pl.String,
+    "recipient_domain": pl.String,
+    "sms_parts": pl.Int16,
+    "error_class": pl.String,
+    "error_code": pl.String,
+    "cost": pl.Float64,
+    "converted_at": Time,
+    **_EARNED,
 }
 
 ASSIGNMENTS: dict[str, Any] = {
     "run_id": pl.String,
     "campaign": pl.String,
     "experiment": pl.String,
-    "layer": pl.String,
+    "layer": pl.String,  # whose experiments have no contact in common; null: of none
     "contact_id": pl.String,
     "variant": pl.String,
     "status": pl.String,  # planned, held_out, held_out_globally
@@ -107,6 +126,11 @@ _ENGAGEMENT = (
     *("machine_opened", "machine_clicked"),
 )
 
+_RATES = (
+    *("delivery_rate", "bounce_rate", "read_rate", "open_rate", "click_rate", "reply_rate"),
+    *("unsubscribe_rate", "complaint_rate", "conversion_rate"),
+)
+
 CAMPAIGN_METRICS: dict[str, Any] = {
     **_RUN,
     "variant": pl.String,
@@ -115,24 +139,24 @@ CAMPAIGN_METRICS: dict[str, Any] = {
             *("planned", "sent", "accepted", "failed", "rejected", "expired", "cancelled"),
             *("suppressed_late", "in_doubt", "unknown", "in_flight", "waiting"),
             *_ENGAGEMENT,
-            *("opens", "clicks"),
+            *("hard_bounced", "soft_bounced", "other_bounced"),
+            *("opens", "clicks", "machine_opens", "machine_clicks", "converted"),
         ),
         pl.Int64,
     ),
-    **dict.fromkeys(
-        (
-            *("delivery_rate", "bounce_rate", "read_rate", "open_rate", "click_rate", "reply_rate"),
-            *("unsubscribe_rate", "complaint_rate"),
-        ),
-        pl.Float64,
-    ),
+    **_EARNED,
+    "cost": pl.Float64,
+    **dict.fromkeys(_RATES, pl.Float64),
+    **dict.fromkeys((f"{rate}_{end}" for rate in _RATES for end in ("low", "high")), pl.Float64),
 }
 
 CAMPAIGN_DAYS: dict[str, Any] = {
     **_RUN,
     "variant": pl.String,
     "day": pl.Date,
-    **dict.fromkeys(("accepted", *_ENGAGEMENT), pl.Int64),
+    **dict.fromkeys(("accepted", *_ENGAGEMENT, "converted"), pl.Int64),
+    **_EARNED,
+    "cost": pl.Float64,
 }
 
 AB_STATISTICS: dict[str, Any] = {
@@ -147,15 +171,6 @@ AB_STATISTICS: dict[str, Any] = {
     "covariate_variance": pl.Float64,
     "covariate_covariance": pl.Float64,
 }
-
-CONVERSIONS: dict[str, Any] = {  # what experiments read of lake conversions/<run>
-    "contact_id": pl.String,
-    "event_id": pl.String,
-    "converted_at": Time,
-    "value": pl.Float64,
-}
-
-PRE_PERIOD: dict[str, Any] = {"contact_id": pl.String, "conversions": pl.Int64, "value": pl.Float64}
 
 AB_RESULTS: dict[str, Any] = {  # grain: experiment x run x day (or look) x metric x variant
     "experiment": pl.String,  # the campaign, or the name of an imported experiment

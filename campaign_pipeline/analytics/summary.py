@@ -57,11 +57,11 @@ def _evidence(row: dict[str, Any]) -> str:
     return f"{difference(row)}, {adjusted} {p_text(row['p_adjusted'])}"
 
 
-def level(row: dict[str, Any]) -> str:
+def level(row: dict[str, Any], column: str = "mean") -> str:
     """A rate as percentage, a mean as number; a dash where there is none."""
-    if row["mean"] is None:
+    if row[column] is None:
         return "–"
-    return f"{row['mean']:.2%}" if row["metric_type"] == "proportion" else f"{row['mean']:,.3f}"
+    return f"{row[column]:.2%}" if row["metric_type"] == "proportion" else f"{row[column]:,.3f}"
 
 
 def difference(row: dict[str, Any], interval: str | None = None) -> str:

@@ -10,6 +10,7 @@ from croniter import CroniterBadDateError, croniter
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from campaign_pipeline.campaigns.analysis import DEFAULTS, Analysis
+from campaign_pipeline.campaigns.conversion import Conversion
 from campaign_pipeline.campaigns.durations import Duration
 from campaign_pipeline.campaigns.experiment import ON_ALL, ExperimentDesign
 from campaign_pipeline.campaigns.names import Name
@@ -200,6 +201,10 @@ class Campaign(Definition):
         None, exclude_if=lambda value: value is None, description="Test on some first; the others get what won."
     )
 
+    conversion: Annotated[Conversion | None, BeforeValidator(_switch)] = Field(
+        None, exclude_if=lambda value: value is None, description="What counts as a conversion; absent: nothing does."
+    )
+
     @field_validator("goal", mode="before")
     @classmethod
     def _is_a_goal(cls, value: object) -> object:
@@ -270,6 +275,23 @@ class Campaign(Definition):
             raise ValueError("rollout: opened never decides, because machines open: choose another goal")
         if isinstance(self.rollout, Thompson) and self.rollout.floor * len(self.variants) > 1:
             raise ValueError(f"rollout: floor: {self.rollout.floor} for each of {len(self.variants)} is more than all")
+        if self.send_before and self.rollout.lasts >= self.send_before:
+            ends, limit = (f"{length.total_seconds() / 3600:g} h" for length in (self.rollout.lasts, self.send_before))
+            raise ValueError(
+                f"rollout: may end {ends} after the run's time, and send_before is {limit}: who waits would get nothing"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_touched(self) -> Self:
+        """A touch that no message of the campaign can report would never give credit."""
+        if self.conversion is None:
+            return self
+        touch = self.conversion.touch_of(self.channel)
+        if touch in ("clicked", "opened") and Channel.EMAIL not in (self.channel, *(s.channel for s in self.fallback)):
+            raise ValueError(f"conversion: touch: {touch} is known of e-mails only: use delivered or sent")
+        if touch == "clicked" and self.track_clicks == "none":
+            raise ValueError("conversion: touch: clicked needs clicks that are tracked: drop track_clicks: none")
         return self
 
     @property

@@ -41,6 +41,11 @@ class Winner(Definition):
             raise ValueError("timeout: must not be before decide_after")
         return self
 
+    @property
+    def lasts(self) -> timedelta:
+        """From the first run's time until the last part is decided."""
+        return self.timeout
+
     def shares(self) -> tuple[Range, ...]:
         return (0.0, self.test_share), (self.test_share, 1.0)
 
@@ -53,6 +58,11 @@ class Thompson(Definition):
     every: Duration = Field(timedelta(hours=2), description="From one batch to the next.")
     floor: float = Field(0.05, gt=0, le=0.5, allow_inf_nan=False, description="Share that every variant keeps.")
     at_least: int = Field(100, ge=0, description="Contacts of every variant in a batch, where it has so many.")
+
+    @property
+    def lasts(self) -> timedelta:
+        """From the first run's time until the last part is decided, if none is held up."""
+        return self.every * (self.batches - 1)
 
     def shares(self) -> tuple[Range, ...]:
         ends = [part / self.batches for part in range(self.batches + 1)]

@@ -13,7 +13,14 @@ from campaign_pipeline.campaigns.sending_policy import SendingPolicy
 from campaign_pipeline.core import ids
 from campaign_pipeline.core.database import insert_new
 from campaign_pipeline.core.errors import NotFound, Refused
-from campaign_pipeline.core.tables import campaign_versions, campaigns, rollout_parts, runs, sending_versions
+from campaign_pipeline.core.tables import (
+    campaign_versions,
+    campaigns,
+    rollout_parts,
+    rollout_stops,
+    runs,
+    sending_versions,
+)
 from campaign_pipeline.core.versions import Change, apply_version, newest_version, newest_versions, version
 from campaign_pipeline.core.words import RunState
 
@@ -43,8 +50,9 @@ class Run:
 
     @property
     def deadline(self) -> datetime | None:
-        """After this moment nothing of the run goes out any more."""
-        return self.as_of + self.campaign.send_before if self.campaign.send_before else None
+        """After this moment nothing of the run goes out any more; a part's counts from the run that froze everybody."""
+        begun = ids.parse_run_id(self.part.parent_run_id)[1] if self.part else self.as_of
+        return begun + self.campaign.send_before if self.campaign.send_before else None
 
 
 def apply_campaign(connection: sa.Connection, campaign: Campaign, at: datetime) -> Change:
@@ -175,6 +183,27 @@ def load_parts(connection: sa.Connection, parent_run_id: str) -> list[Run]:
     return [_run(connection, row) for row in connection.execute(query).all()]
 
 
+def open_rollouts(connection: sa.Connection) -> list[str]:
+    """First runs of roll-outs of which a part may follow, oldest first; one query, however many there were."""
+    parts, definition = rollout_parts, campaign_versions.c.definition
+    of_version = (campaign_versions.c.campaign == runs.c.campaign) & (campaign_versions.c.version == runs.c.version)
+    complete = sa.exists().where(parts.c.parent_run_id == runs.c.run_id, parts.c.share_to >= 1)
+    query = (
+        sa.select(runs.c.run_id)
+        .join(campaign_versions, of_version)
+        .join(campaigns, campaigns.c.campaign == runs.c.campaign)
+        .where(
+            definition["rollout"]["method"].as_string().is_not(None),
+            campaigns.c.state != RunState.CANCELLED,
+            ~sa.exists().where(parts.c.run_id == runs.c.run_id),
+            ~sa.exists().where(rollout_stops.c.parent_run_id == runs.c.run_id),
+            ~complete,
+        )
+        .order_by(runs.c.as_of, runs.c.run_id)
+    )
+    return list(connection.execute(query).scalars())
+
+
 def _part(connection: sa.Connection, run_id: str) -> Part | None:
     row = connection.execute(sa.select(rollout_parts).where(rollout_parts.c.run_id == run_id)).one_or_none()
     if row is None:
@@ -188,6 +217,12 @@ def _part(connection: sa.Connection, run_id: str) -> Part | None:
         decided_by=row.decided_by,
         decided_at=row.decided_at,
     )
+
+
+def load_runs_between(connection: sa.Connection, first: datetime, last: datetime) -> list[Run]:
+    """The runs as of `first` to `last`, both included, in order of time."""
+    query = sa.select(runs).where(runs.c.as_of.between(first, last)).order_by(runs.c.as_of, runs.c.run_id)
+    return [_run(connection, row) for row in connection.execute(query).all()]
 
 
 def _run(connection: sa.Connection, row: sa.Row[tuple[object, ...]]) -> Run:

@@ -7,6 +7,7 @@ import typer
 from campaign_pipeline.cli import (
     content,
     data,
+    dictionary,
     doubts,
     experiments,
     inbox,
@@ -16,6 +17,7 @@ from campaign_pipeline.cli import (
     people,
     privacy,
     quiet_hours,
+    reports,
     results,
     rollouts,
     runs,
@@ -37,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     add_completion=False,
 )
-for group in (setup, runs, results, quiet_hours, machines, servers):
+for group in (setup, runs, results, reports, dictionary, quiet_hours, machines, servers):
     group.register(app)
 privacy.register(data.contacts)
 app.add_typer(data.contacts, name="contacts")

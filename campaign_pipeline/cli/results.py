@@ -1,4 +1,4 @@
-"""Results: `results` and `report`."""
+"""Results: `results`."""
 
 from typing import Any
 
@@ -10,11 +10,12 @@ from campaign_pipeline.analytics.summary import percent
 from campaign_pipeline.campaigns.store import Run
 from campaign_pipeline.cli.output import AsJson, console, progress_bar, show_json, show_table
 from campaign_pipeline.cli.setup import open_installation
-from campaign_pipeline.core.words import HELD_OUT, AudienceStatus
+from campaign_pipeline.core.words import COULD_BE_SENT_TO, KEPT_BACK
 from campaign_pipeline.events.ingest import pending_bytes
 from campaign_pipeline.events.touched import notes
+from campaign_pipeline.operations.attribution import note_new_behaviour, runs_with_new_behaviour
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.results import compare, newest_measured, publish_report, run_account
+from campaign_pipeline.operations.results import compare, newest_measured, run_account
 
 ALWAYS = ("variant", "planned", "accepted", "delivered")
 UNUSUAL = 0.05
@@ -29,7 +30,7 @@ def results(campaign: str, as_json: AsJson = False) -> None:
     Example: campaigns results spring-sale
     """
     installation = open_installation()
-    _take_in_events(installation, hidden=as_json)
+    take_in_pending(installation, hidden=as_json)
     run = newest_measured(installation, campaign)
     if as_json:
         show_json(
@@ -44,21 +45,6 @@ def results(campaign: str, as_json: AsJson = False) -> None:
         show_run(installation, run)
 
 
-def report(campaign: str, as_json: AsJson = False) -> None:
-    """Write the report of a campaign's newest run: one HTML file that needs nothing else.
-
-    Example: campaigns report spring-sale
-    """
-    installation = open_installation()
-    _take_in_events(installation, hidden=as_json)
-    run_id = newest_measured(installation, campaign).run_id
-    path = publish_report(installation, [run_id], run_id).resolve()
-    if as_json:
-        show_json({"report": path})
-    else:
-        console.print(f"Report: {path}")
-
-
 def show_run(installation: Installation, run: Run) -> None:
     """The account, the metrics by variant and, where variants are compared, the A/B result of one run."""
     console.print(f"\n[bold]{run.campaign.campaign}[/]  {run.campaign.channel}, {run.state}  [dim]{run.run_id}[/]")
@@ -66,6 +52,8 @@ def show_run(installation: Installation, run: Run) -> None:
     metrics = installation.lake.read("campaign_metrics", run.run_id)
     happened = [name for name in SOMETIMES if metrics[name].sum()]
     show_table("", metrics.select(*ALWAYS, *happened))
+    if installation.lake.exists("holdout_lift", run.run_id):
+        _show_lift(installation.lake.read("holdout_lift", run.run_id))
     if metrics.height > 1:
         show_results(compare(installation, run.run_id, None))
 
@@ -74,22 +62,51 @@ def _show_account(installation: Installation, run: Run) -> None:
     """Where everybody in the segment went, as sums that add up."""
     account = run_account(installation, run.run_id)
     summary = installation.lake.read("audience_summary", run.run_id)
-    reasons = summary.filter(~pl.col("status").is_in([AudienceStatus.PLANNED, *HELD_OUT]))
+    reasons = summary.filter(~pl.col("status").is_in(COULD_BE_SENT_TO))
     why = [
         f"{count:,} {(f'{status} ({reason})' if reason else status).replace('_', ' ')}"
         for status, reason, count in reasons.sort("contacts", descending=True)
         .select("status", "reason", "contacts")
         .iter_rows()
     ]
-    globally = account["held_out_globally"]
+    globally, reserved = account["held_out_globally"], account["reserved"]
     console.print(
         f"  {account['contacts']:,} in the segment = {account['planned']:,} planned + {account['held_out']:,} held out"
         + (f" + {globally:,} held out globally" if globally else "")
+        + (f" + {reserved:,} reserved for later parts" if reserved else "")
         + f" + {account['left_out']:,} left out ({', '.join(why) or 'nobody'})"
     )
-    parts = [name for name in account if name not in ("contacts", "planned", *HELD_OUT, "left_out")]
+    parts = [name for name in account if name not in ("contacts", "planned", *KEPT_BACK, "left_out")]
     sums = " + ".join(f"{account[name]:,} {name.replace('_', ' ')}" for name in parts)
     console.print(f"  {account['planned']:,} planned = {sums}")
+
+
+def _show_lift(lift: pl.DataFrame) -> None:
+    """What sending brought about, per contact and in all, beside what is attributed to it."""
+    if lift.is_empty():
+        return
+    lines: list[dict[str, str | None]] = []
+    for row in lift.iter_rows(named=True):
+
+        def figure(value: float | None, sign: str = "", row: dict[str, Any] = row) -> str | None:
+            if value is None:
+                return None
+            return f"{value:{sign}.2%}" if row["metric"] == "converted" else f"{value:{sign}.4f}"
+
+        low, high = figure(row["lift_low"], "+"), figure(row["lift_high"], "+")
+        lines.append(
+            {
+                "per contact": row["metric"],
+                "sent to": figure(row["planned_mean"]),
+                row["against"].replace("_", " "): figure(row["held_out_mean"]),
+                "lift": figure(row["lift"], "+"),
+                "95 % interval": f"{low} … {high}" if low and high else None,
+                "p": row["error"] or f"{row['p']:.4g}",
+                "in all": None if row["incremental"] is None else f"{row['incremental']:+,.0f}",
+                "attributed": None if row["attributed"] is None else f"{row['attributed']:,.0f}",
+            }
+        )
+    show_table("", lines)
 
 
 def show_results(rows: pl.DataFrame, *, as_json: bool = False) -> None:
@@ -153,18 +170,17 @@ def _chance(probability: float) -> str:
     return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 
-def _take_in_events(installation: Installation, *, hidden: bool) -> None:
-    """Bring what the inbox received since the last time, and what a crash left behind, through to the results first."""
-    if not pending_bytes(installation.engine, installation.settings.inbox_dir).pending and not notes(
-        installation.engine
-    ):
+def take_in_pending(installation: Installation, *, hidden: bool) -> None:
+    """Bring what the inbox received, what was imported, and what a crash left behind, through to the results first."""
+    pending = pending_bytes(installation.engine, installation.settings.inbox_dir).pending
+    if not pending and not notes(installation.engine) and not runs_with_new_behaviour(installation):
         return
     from campaign_pipeline.defs.launch import dagster_instance, take_in_events
 
     with progress_bar(hidden=hidden), dagster_instance() as instance:
+        note_new_behaviour(installation)
         take_in_events(instance)
 
 
 def register(app: typer.Typer) -> None:
-    for command in (results, report):
-        app.command()(command)
+    app.command()(results)

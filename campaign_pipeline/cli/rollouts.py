@@ -12,7 +12,7 @@ from campaign_pipeline.cli.setup import open_installation
 from campaign_pipeline.operations.rollout_results import decision_figures, rollout_result
 from campaign_pipeline.operations.rollouts import Progress, advance, decide, rollout_of, stop
 from campaign_pipeline.operations.rollouts import rollouts as all_rollouts
-from campaign_pipeline.operations.rollouts_shown import parts_of
+from campaign_pipeline.operations.rollouts_shown import next_of, parts_of
 
 rollouts = typer.Typer(help="Campaigns that are tested on some first.", no_args_is_help=True)
 
@@ -34,8 +34,7 @@ def list_all(campaign: Annotated[str | None, typer.Argument()] = None, as_json: 
         console.print("There is no roll-out.")
     for progress in found:
         show_table(progress.run.run_id, parts_of(progress))
-        after = f", decided {progress.next_at:%Y-%m-%d %H:%M} UTC at the earliest" if progress.next_at else ""
-        console.print(f"Next part: {progress.state}{after}.")
+        console.print(plain(next_of(progress)))
 
 
 @rollouts.command("advance")

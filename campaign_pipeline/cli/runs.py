@@ -15,6 +15,8 @@ from campaign_pipeline.core.errors import Halted, InvalidInput
 from campaign_pipeline.core.words import RunState
 from campaign_pipeline.dispatch.account import account
 from campaign_pipeline.operations import control
+from campaign_pipeline.operations.rollouts import rollout_of
+from campaign_pipeline.operations.rollouts_shown import next_of
 from campaign_pipeline.operations.senders import held_back_run
 from campaign_pipeline.operations.sending import work_on, worker_name
 from campaign_pipeline.operations.status import campaigns_overview, runs_overview
@@ -35,7 +37,7 @@ def run(
     installation = open_installation()
     now = installation.clock()
     with writing(installation.engine) as connection:
-        load_campaign(connection, campaign)
+        is_rolled_out = load_campaign(connection, campaign).rollout is not None
         run_id = request_run(connection, campaign, moment(as_of, now), requested_by="cli", at=now)
         state = run_state(connection, run_id)
         if state == RunState.FAILED:  # asking again is how a failed run is taken up
@@ -53,12 +55,16 @@ def run(
         queued = " Dagster picks it up (make dev); to run it here: --wait" if state == RunState.SCHEDULED else ""
         console.print(f"{run_id} is {state}.{queued}")
     found = account(installation.engine, installation.lake, run_id) if wait or state in ENDED else None
+    rollout = rollout_of(installation, run_id) if wait and is_rolled_out else None
     held = held_back_run(installation, run_id) if state not in ENDED and (found is None or found.pending) else None
     if as_json:
         what = {"account": found.counts()} if found else {"state": state}
-        show_json({"run": run_id, **what, **({"held_back": held.why} if held else {})})
+        follows = {"rollout": {"state": rollout.state, "next_at": rollout.next_at}} if rollout else {}
+        show_json({"run": run_id, **what, **follows, **({"held_back": held.why} if held else {})})
     elif found:
         show_table(run_id, [found.counts()])
+    if rollout and not as_json:
+        console.print(next_of(rollout), markup=False)
     if held and not as_json:
         console.print(f"It waits: {held.why}.\n  {held.hint}", markup=False)
     if held and held.is_halted and wait:

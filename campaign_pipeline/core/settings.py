@@ -157,6 +157,12 @@ class Settings(BaseSettings):
         default_factory=dict, description='How severe findings in messages are, such as {"broken_html": "error"}.'
     )
     sms_rates: str = Field("", description="YAML file of what an SMS or WhatsApp message costs; empty: no estimate.")
+    email_cost_per_thousand: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="What 1,000 e-mails cost, in sms_rates' currency; 0: not known.",
+    )
     media_dir: str = Field("", description="Folder of the images of messages; empty: data_dir/media.")
     media_base_url: str = Field(
         "",
@@ -181,6 +187,9 @@ class Settings(BaseSettings):
         "US",
         pattern="^[A-Z]{2}$",
         description="Region of phone numbers without a country code.",
+    )
+    report_days: int = Field(
+        7, ge=1, le=366, description="Days whose runs the daily report shows, data_dir/reports/recent.html."
     )
     clock_offset_seconds: float = Field(
         0.0,

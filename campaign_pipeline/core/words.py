@@ -61,6 +61,12 @@ class AudienceStatus(StrEnum):
 HELD_OUT = (AudienceStatus.HELD_OUT, AudienceStatus.HELD_OUT_GLOBALLY)
 """Statuses of contacts who could be sent to and deliberately are not."""
 
+KEPT_BACK = (*HELD_OUT, AudienceStatus.RESERVED)
+"""The same, and those who are not sent to yet."""
+
+COULD_BE_SENT_TO = (AudienceStatus.PLANNED, *KEPT_BACK)
+"""All other statuses say why a contact is left out."""
+
 
 class Outcome(StrEnum):
     """What became of one attempt to send one message, as the ledger records it."""

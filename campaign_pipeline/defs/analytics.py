@@ -1,4 +1,4 @@
-"""Analytics: facts, metrics, A/B results, reports, and the warehouse that analysts open."""
+"""Analytics: facts, metrics, A/B results, and the warehouse that analysts open."""
 
 from datetime import date
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from campaign_pipeline.analytics.charts import funnel_chart, lift_chart, png_base64
+from campaign_pipeline.analytics.charts import funnel_chart, png_base64
+from campaign_pipeline.analytics.experiment_charts import chance_chart, lift_chart, rates_chart
 from campaign_pipeline.analytics.warehouse import rebuild_warehouse
 from campaign_pipeline.defs.partitions import campaign_runs, run_days, split_run_day
 from campaign_pipeline.defs.presentation import Materialised, picture, table
@@ -16,7 +17,6 @@ from campaign_pipeline.operations.results import (
     measure_assignments,
     measure_facts,
     measure_metrics,
-    publish_report,
     run_account,
 )
 
@@ -27,7 +27,7 @@ SHOWN = ("variant", "planned", "accepted", "delivered", "opened", "clicked", "re
     group_name="analytics",
     kinds={"duckdb", "parquet"},
     partitions_def=campaign_runs,
-    deps=["dispatch", dg.AssetDep("delivery_events", partition_mapping=dg.AllPartitionMapping())],
+    deps=["dispatch", "conversions", dg.AssetDep("delivery_events", partition_mapping=dg.AllPartitionMapping())],
     owners=["team:data"],
 )
 def message_facts(context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]) -> Materialised:
@@ -54,12 +54,14 @@ def campaign_metrics(context: dg.AssetExecutionContext, installation: dg.Resourc
     """The run's figures by variant, and by variant and day."""
     metrics = measure_metrics(installation, context.partition_key)
     account = run_account(installation, context.partition_key)
+    days = installation.lake.read("campaign_days", context.partition_key)
     return Materialised(
         metadata={
             "dagster/row_count": metrics.height,
             **account,
             "metrics": table(metrics.select(SHOWN)),
             "funnel": picture(png_base64(funnel_chart(metrics)), "Messages by stage and variant"),
+            "rates": picture(png_base64(rates_chart(metrics, days)), "Rates so far by day and variant"),
         },
         check_results=[dg.AssetCheckResult(check_name="adds_up", passed=True, metadata=dict(account))],
     )
@@ -113,20 +115,8 @@ def ab_results(context: dg.AssetExecutionContext, installation: dg.ResourceParam
         metadata["decisions"] = table(decided.select("variant", "metric", "decision", "decision_reason"))
         metadata["sample_ratio_p"] = decided["srm_p"][0]
         metadata["lift"] = picture(png_base64(lift_chart(results)), "Lift over control by metric, with intervals")
+        metadata["best"] = picture(png_base64(chance_chart(results)), "Probability of each variant to be the best")
     return Materialised(metadata=metadata)
-
-
-@dg.asset(
-    group_name="analytics",
-    kinds={"html"},
-    partitions_def=campaign_runs,
-    deps=["campaign_metrics", "ab_results"],
-    owners=["team:marketing"],
-)
-def campaign_report(context: dg.AssetExecutionContext, installation: dg.ResourceParam[Installation]) -> Materialised:
-    """The run's report: one HTML file that needs nothing else."""
-    path = publish_report(installation, [context.partition_key], context.partition_key)
-    return Materialised(metadata={"report": dg.MetadataValue.path(path), "bytes": path.stat().st_size})
 
 
 @dg.asset(

@@ -12,6 +12,7 @@ from campaign_pipeline.campaigns.schedule import BY_SCHEDULE, due_runs
 from campaign_pipeline.campaigns.store import request_run
 from campaign_pipeline.core.database import writing
 from campaign_pipeline.defs.doubts import CHANGED_TAG, look_at_doubts
+from campaign_pipeline.defs.figures import CONTACT_FIGURES, DAY_FIGURES, RUN_FIGURES
 from campaign_pipeline.defs.freshness import UNFINISHED, Request, requests
 from campaign_pipeline.defs.partitions import campaign_runs
 from campaign_pipeline.defs.resources import open_installation
@@ -40,11 +41,15 @@ run_campaign = dg.define_asset_job(
 take_in_events = _job(
     "take_in_events", ["received_events"], description="Normalise what the inbox received since the last time."
 )
-update_day = _job("update_day", ["delivery_events"], description="Write the events of one day anew.")
+update_day = _job(
+    "update_day",
+    ["delivery_events", *DAY_FIGURES],
+    description="Write the events of one day anew, and what contacts did on it.",
+)
 measure_run = _job(
     "measure_run",
-    ["message_facts", "assignments", "campaign_metrics"],
-    description="Facts, assignments and metrics of one run.",
+    ["touches", "conversions", "pre_period", "message_facts", "assignments", "campaign_metrics", *RUN_FIGURES],
+    description="Conversions, facts, assignments, metrics and the other figures of one run.",
 )
 compare_variants = _job(
     "compare_variants", ["ab_results"], description="The A/B result of one run as it stood at the end of one day."
@@ -53,6 +58,12 @@ publish_results = _job(
     "publish_results",
     ["campaign_report", "warehouse"],
     description="The report of one run, and the warehouse.",
+)
+publish_recent = _job("publish_recent", ["recent_report"], description="The report of all runs of the last days.")
+summarise_contacts = _job(
+    "summarise_contacts",
+    [*CONTACT_FIGURES],
+    description="How contacts react lately, and who still does months later.",
 )
 TOUCHED_ONLY = {"ops": {"segment_membership": {"config": {"touched_only": True}}}}
 evaluate_all_segments = _job(
@@ -74,6 +85,8 @@ JOBS = [
     measure_run,
     compare_variants,
     publish_results,
+    publish_recent,
+    summarise_contacts,
     evaluate_all_segments,
     follow_touched_contacts,
     look_at_doubts,

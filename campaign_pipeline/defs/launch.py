@@ -14,6 +14,7 @@ from campaign_pipeline.defs.freshness import FOLLOWED_TAG, Request, stale
 from campaign_pipeline.defs.partitions import campaign_runs
 from campaign_pipeline.defs.resources import open_installation
 from campaign_pipeline.events.touched import done
+from campaign_pipeline.operations.attribution import note_new_behaviour
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.runs import mark_failed
 
@@ -60,6 +61,12 @@ def bring_up_to_date(instance: dg.DagsterInstance) -> None:
                 finished += 1
     finally:
         installation.engine.dispose()
+
+
+def follow_behaviour(installation: Installation, instance: dg.DagsterInstance) -> None:
+    """Bring behaviour that was imported through to the conversions, figures and results of runs."""
+    note_new_behaviour(installation)
+    bring_up_to_date(instance)
 
 
 def execute(instance: dg.DagsterInstance, request: Request) -> dg.ExecuteInProcessResult:

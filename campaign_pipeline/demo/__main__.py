@@ -20,13 +20,16 @@ from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import CampaignError
 from campaign_pipeline.core.paths import SAMPLE_DEFINITIONS_DIR
 from campaign_pipeline.core.settings import load_settings
-from campaign_pipeline.defs.launch import dagster_instance, run_and_wait, take_in_events
+from campaign_pipeline.defs.automation import publish_results, summarise_contacts
+from campaign_pipeline.defs.freshness import Request
+from campaign_pipeline.defs.launch import dagster_instance, execute, follow_behaviour, run_and_wait, take_in_events
+from campaign_pipeline.demo.orders import buy_later
 from campaign_pipeline.demo.people import DEMO_DATE
 from campaign_pipeline.demo.servers import free_ports, server
 from campaign_pipeline.demo.town import PEOPLE, take_in_people
 from campaign_pipeline.operations.apply import apply_folder
 from campaign_pipeline.operations.installation import Installation
-from campaign_pipeline.operations.results import publish_report
+from campaign_pipeline.operations.reports import publish_report
 from campaign_pipeline.sandbox.client import SandboxClient
 
 CAMPAIGNS = ("spring-sale", "win-back", "vip-preview")
@@ -63,6 +66,11 @@ def main() -> None:
             sandbox.wait_until_idle(EVENTS_SECONDS)
         with _stage("Events to facts, metrics and A/B results"):
             take_in_events(instance)
+        with _stage("Orders that followed, to conversions and what the holdout says of them"):
+            buy_later(installation, logs, run_ids[0])
+            follow_behaviour(installation, instance)
+            execute(instance, Request(summarise_contacts.name))
+            execute(instance, Request(publish_results.name, run_ids[0]))
     report = publish_report(installation, run_ids, "demo").resolve()
     for run_id in run_ids:
         with reading(installation.engine) as connection:

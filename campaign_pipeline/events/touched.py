@@ -44,8 +44,12 @@ class RunDay(NamedTuple):
 
 def note_events(connection: sa.Connection, days: Collection[str], run_days: Collection[RunDay], at: datetime) -> None:
     """Note all that events make stale: `days` to build, and `run_days`, the days on which each run has some of them."""
-    run_ids = sorted({each.run_id for each in run_days})
     _note(connection, Kind.DAY, sorted(days), at)
+    note_runs(connection, sorted({each.run_id for each in run_days}), run_days, at)
+
+
+def note_runs(connection: sa.Connection, run_ids: Collection[str], run_days: Collection[RunDay], at: datetime) -> None:
+    """Note runs to measure, and `run_days`, of which days their results are to be compared anew."""
     _note(connection, Kind.RUN, run_ids, at)
     _note(connection, Kind.RESULT, sorted(each.key for each in run_days), at)
     _note(connection, Kind.REPORT, run_ids, at)

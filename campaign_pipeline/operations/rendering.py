@@ -25,6 +25,7 @@ from campaign_pipeline.messages.tracking import AS_WRITTEN, link_rules
 from campaign_pipeline.operations.content import gather_context
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.reach import consented_for, suppressed_for
+from campaign_pipeline.operations.stage_times import record_stage
 
 
 def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.LazyFrame, Gate]:
@@ -32,7 +33,7 @@ def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.Laz
 
     The gate: whether a sample of what was written is what Jinja2 alone makes of it.
     """
-    lake = installation.lake
+    lake, started_at = installation.lake, installation.clock()
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
         if ledger.is_planned(connection, run_id):
@@ -55,6 +56,8 @@ def write_messages(installation: Installation, run_id: str) -> tuple[Run, pl.Laz
         if not ledger.put_unless_planned(installation.engine, run_id, put_skeletons, put_messages):
             return run, lake.scan("messages", run_id), verify.final()
     sample, written = pl.concat(samples), lake.scan("messages", run_id)
+    count = int(written.select(pl.len()).collect().item())
+    record_stage(installation, run_id, "messages", started_at, count)
     sampled = written.filter(pl.col("message_id").is_in(sample["message_id"].implode()))
     return run, written, verify.verify_sample(sample, sampled.select("message_id", "fragments").collect())
 

@@ -1,8 +1,6 @@
 """What came of a run: facts, metrics and A/B results, each a function of the lake and the ledger."""
 
-from collections.abc import Sequence
 from datetime import date
-from pathlib import Path
 
 import polars as pl
 
@@ -15,25 +13,32 @@ from campaign_pipeline.analytics.metrics import (
     build_campaign_days,
     build_campaign_metrics,
 )
-from campaign_pipeline.analytics.report import RunReport, write_report
+from campaign_pipeline.analytics.models import partition_source
 from campaign_pipeline.analytics.schemas import AB_RESULTS
+from campaign_pipeline.analytics.table_schemas import CONVERSIONS
 from campaign_pipeline.campaigns.store import Run, load_campaign, load_run, load_runs
 from campaign_pipeline.core.database import reading
 from campaign_pipeline.core.errors import NotFound
-from campaign_pipeline.dispatch import ledger
-from campaign_pipeline.dispatch.batches import BatchFile
-from campaign_pipeline.dispatch.states import states
+from campaign_pipeline.messages.rates import read_prices
 from campaign_pipeline.operations.assignments import expected_weights
 from campaign_pipeline.operations.installation import Installation
+from campaign_pipeline.operations.message_states import first_day, states_of
 
 
 def measure_facts(installation: Installation, run_id: str) -> pl.DataFrame:
     """Write message_facts of the run: one row a contact of its audience."""
     with reading(installation.engine) as connection:
         run = load_run(connection, run_id)
-        held = ledger.read_ledger(connection, run_id)
-    where = states(BatchFile(installation.lake, run_id).index(), held)
-    facts = build_message_facts(installation.lake, run_id, where, channel=run.campaign.channel)
+    settings = installation.settings
+    facts = build_message_facts(
+        installation.lake,
+        run_id,
+        states_of(installation, run_id),
+        channel=run.campaign.channel,
+        converts=run.campaign.conversion is not None,
+        prices=read_prices(settings.sms_rates, settings.email_cost_per_thousand),
+        since=first_day(run),
+    )
     installation.lake.write(facts, "message_facts", run_id)
     return facts
 
@@ -53,7 +58,8 @@ def measure_metrics(installation: Installation, run_id: str) -> pl.DataFrame:
     facts = lake.read("message_facts", run_id)
     metrics = build_campaign_metrics(facts)
     lake.write(metrics, "campaign_metrics", run_id)
-    lake.write(build_campaign_days(facts), "campaign_days", run_id)
+    conversions = partition_source(lake, "conversions", run_id, CONVERSIONS)
+    lake.write(build_campaign_days(facts, conversions), "campaign_days", run_id)
     lake.write(build_audience_summary(facts), "audience_summary", run_id)
     return metrics
 
@@ -108,31 +114,3 @@ def newest_measured(installation: Installation, campaign: str) -> Run:
             return run
     waiting = f"{runs[0].run_id} is {runs[0].state}" if runs else "it never ran"
     raise NotFound(f"campaign {campaign!r} has no results yet: {waiting}", f"Run it: campaigns run {campaign} --wait")
-
-
-def publish_report(installation: Installation, run_ids: Sequence[str], name: str) -> Path:
-    """Write reports/<name>.html about these runs, one file that needs nothing else, and return its path."""
-    reports = [_run_report(installation, run_id) for run_id in run_ids]
-    path = installation.reports_dir / f"{name}.html"
-    return write_report(path, reports, title="Campaign report", generated_at=installation.clock())
-
-
-def _run_report(installation: Installation, run_id: str) -> RunReport:
-    lake = installation.lake
-    with reading(installation.engine) as connection:
-        run = load_run(connection, run_id)
-    return RunReport(
-        run={
-            "campaign": run.campaign.campaign,
-            "description": run.campaign.description,
-            "run_id": run_id,
-            "channel": run.campaign.channel.value,
-            "segment": run.campaign.segment,
-            "as_of": f"{run.as_of:%Y-%m-%d %H:%M} UTC",
-            "state": run.state.value,
-        },
-        audience=lake.read("audience_summary", run_id),
-        metrics=lake.read("campaign_metrics", run_id),
-        days=lake.read("campaign_days", run_id),
-        results=compare(installation, run_id, None),
-    )

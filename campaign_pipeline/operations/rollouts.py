@@ -12,16 +12,36 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from campaign_pipeline.analytics.experiments.rollout import RULE, Choice, choose_winner, figures_of, thompson_part
+from campaign_pipeline.analytics.experiments.rollout import (
+    RULE,
+    Choice,
+    blocked,
+    choose_winner,
+    figures_of,
+    thompson_part,
+)
 from campaign_pipeline.analytics.experiments.runs import CAMPAIGN_METRICS
-from campaign_pipeline.campaigns.rollout import Thompson, Winner, within
-from campaign_pipeline.campaigns.store import Run, load_parts, load_run, load_runs, request_run, version_of
+from campaign_pipeline.campaigns.rollout import Part, Thompson, Winner, within
+from campaign_pipeline.campaigns.store import (
+    Run,
+    campaign_state,
+    load_parts,
+    load_run,
+    load_runs,
+    open_rollouts,
+    request_run,
+    version_of,
+)
 from campaign_pipeline.core import ids
 from campaign_pipeline.core.database import insert_new, reading, writing
 from campaign_pipeline.core.errors import InvalidInput, NotFound, Refused
 from campaign_pipeline.core.tables import rollout_parts, rollout_stops, runs
 from campaign_pipeline.core.words import AudienceStatus, RunState
 from campaign_pipeline.dispatch import ledger
+from campaign_pipeline.events.days import build_day
+from campaign_pipeline.events.ingest import receive
+from campaign_pipeline.events.machines import machine_rules
+from campaign_pipeline.events.touched import Kind, notes
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.results import compare, measure_facts
 
@@ -33,7 +53,11 @@ LOOK_EVERY = timedelta(minutes=10)
 
 LOWER_IS_BETTER = frozenset(metric.name for metric in CAMPAIGN_METRICS if metric.lower_is_better)
 
-ENDED = (RunState.CANCELLED, RunState.FAILED)
+UNFIT = (RunState.CANCELLED, RunState.FAILED)
+"""States of the latest part in which nothing is decided: what it brought is not known."""
+
+HELD = (RunState.PAUSED, RunState.CANCELLED)
+"""States of a campaign in which nothing of it is requested."""
 
 
 @dataclass(frozen=True)
@@ -72,34 +96,41 @@ def rollout_of(installation: Installation, run_id: str) -> Progress:
 
 def due_rollouts(installation: Installation) -> dict[str, datetime]:
     """Roll-outs that may be decided on now: the first run, and since when."""
-    found: dict[str, datetime] = {}
-    for progress in rollouts(installation):
-        if progress.next_at and progress.state == "due":
-            found[progress.run.run_id] = progress.next_at
-    return found
+    with reading(installation.engine) as connection:
+        looked_at = [
+            _progress(connection, load_run(connection, run_id), installation.clock())
+            for run_id in open_rollouts(connection)
+        ]
+    return {each.run.run_id: each.next_at for each in looked_at if each.next_at and each.state == "due"}
 
 
 def advance(installation: Installation, run_id: str) -> tuple[Choice, str]:
     """Decide on the next part of the roll-out of `run_id`, if it is due: (what was decided, the run that follows).
 
-    '' for the run: it waits, and the choice says for what. The facts of the runs are measured anew before.
+    '' for the run: it waits, and the choice says for what. Before, the events that came are taken in, and the facts of
+    the runs are measured anew.
     """
     progress = rollout_of(installation, run_id)
     if progress.state != "due":
         return Choice(None, progress.state), ""
+    _take_in_events(installation, progress.run)
     goals = [_goal(installation, each.run_id) for each in compared(progress)]
     choice = _choose(installation, progress, goals)
     if choice.weights is None:
         return choice, ""
     figures = {"parts": [figures_of(rows) for rows in goals]}
     try:
-        return choice, _record(installation, progress, choice.weights, choice.reason, figures, by=BY_ROLLOUT)
+        run_id, part = _record(installation, progress, choice.weights, choice.reason, figures, by=BY_ROLLOUT)
     except Refused as error:  # the campaign is paused or cancelled, or the roll-out was stopped just now
         return Choice(None, error.message), ""
+    return Choice(part.weights, part.reason), run_id
 
 
 def decide(installation: Installation, run_id: str, variant: str, *, reason: str, actor: str) -> str:
-    """A person decides: all who wait get `variant`; the run that follows. Refused where nobody waits any more."""
+    """A person decides: all who wait get `variant`; the run that follows.
+
+    Refused where nobody waits any more, and where somebody else decided otherwise a moment before.
+    """
     progress = rollout_of(installation, run_id)
     names = list(progress.run.campaign.weights)
     if variant not in names:
@@ -110,21 +141,32 @@ def decide(installation: Installation, run_id: str, variant: str, *, reason: str
         raise Refused(
             f"the roll-out of {run_id} cannot be decided on: it is {progress.state}", "See: campaigns rollouts list"
         )
-    return _record(installation, progress, {variant: 1.0}, reason, {}, by=actor, last=True)
+    follows, part = _record(installation, progress, {variant: 1.0}, reason, {}, by=actor, last=True)
+    if part.weights != {variant: 1.0} or part.share[1] < 1:
+        raise Refused(
+            f"part {part.part_no} of {progress.run.run_id} was decided by {part.decided_by} just now: {follows}",
+            "See it with: campaigns rollouts list. Decide again for those who wait after it, if any.",
+        )
+    return follows
 
 
 def stop(installation: Installation, run_id: str, *, reason: str, actor: str) -> bool:
     """End the roll-out: whoever waits is not sent to any more. False: it was stopped before."""
-    progress = rollout_of(installation, run_id)
-    if progress.state == "complete":
-        raise Refused(f"the roll-out of {run_id} is complete", "Cancel its last run: campaigns cancel RUN")
+    first = rollout_of(installation, run_id).run
     row = {
-        "parent_run_id": progress.run.run_id,
+        "parent_run_id": first.run_id,
         "reason": reason,
         "stopped_by": actor,
         "stopped_at": installation.clock(),
     }
     with writing(installation.engine) as connection:
+        ledger.hold_run(connection, first.run_id)  # a decision that is being made is seen, or sees this
+        if _progress(connection, first, installation.clock()).state == "complete":
+            campaign = first.campaign.campaign
+            raise Refused(
+                f"all of the roll-out of {first.run_id} is decided: nothing is left to stop",
+                f"What is not sent yet is ended with: campaigns cancel {campaign}",
+            )
         return bool(insert_new(connection, rollout_stops, [row]))
 
 
@@ -149,7 +191,9 @@ def _progress(connection: sa.Connection, run: Run, now: datetime) -> Progress:
     if is_stopped(connection, run.run_id):
         return Progress(run, parts, None, "stopped")
     latest = parts[-1] if parts else run
-    if latest.state in ENDED:
+    if (state := campaign_state(connection, run.campaign.campaign)) in HELD:
+        return Progress(run, parts, None, f"held up: the campaign is {state}")
+    if latest.state in UNFIT:
         return Progress(run, parts, None, f"held up: {latest.run_id} is {latest.state}")
     if not ledger.is_planned(connection, latest.run_id):
         return Progress(run, parts, None, f"waiting for {latest.run_id} to be planned")
@@ -168,6 +212,16 @@ def compared(progress: Progress) -> list[Run]:
     return [progress.run, *(part for part in progress.parts if part.part and part.part.randomised)]
 
 
+def _take_in_events(installation: Installation, first: Run) -> None:
+    """Decide by all that came. The notes of what is stale stay: all else that follows from these events does, too."""
+    receive(installation.engine, installation.lake, installation.settings)
+    rules = machine_rules(installation.settings.machine_rules)
+    since, until = (f"{moment:%Y-%m-%d}" for moment in (first.as_of, installation.clock()))
+    for note in notes(installation.engine):
+        if note.kind is Kind.DAY and since <= note.key <= until:
+            build_day(installation.lake, note.key, rules)
+
+
 def _goal(installation: Installation, run_id: str) -> pl.DataFrame:
     measure_facts(installation, run_id)
     return compare(installation, run_id, installation.clock().date()).filter("is_goal")
@@ -176,6 +230,8 @@ def _goal(installation: Installation, run_id: str) -> pl.DataFrame:
 def _choose(installation: Installation, progress: Progress, goals: list[pl.DataFrame]) -> Choice:
     run, rollout = progress.run, progress.run.campaign.rollout
     if isinstance(rollout, Thompson):
+        if why := next(filter(None, map(blocked, goals)), ""):
+            return Choice(None, f"{why}: a person decides, or stops it")
         size = waiting_in(installation, run, rollout.shares()[progress.next_part])
         lower = run.campaign.goal in LOWER_IS_BETTER
         return thompson_part(rollout, list(run.campaign.weights), goals, size, lower_is_better=lower)
@@ -202,19 +258,17 @@ def _record(
     *,
     by: str,
     last: bool = False,
-) -> str:
-    """Keep the decision and request its run, once; the run of whoever was first."""
+) -> tuple[str, Part]:
+    """Keep the decision and request its run, once; the run and the decision of whoever was first."""
     parent, rollout = progress.run, progress.run.campaign.rollout
     assert rollout is not None
     share = rollout.shares()[progress.next_part]
     now = installation.clock()
     with writing(installation.engine) as connection:
         ledger.hold_run(connection, parent.run_id)  # one decision at a time
-        decided = sa.select(rollout_parts.c.run_id).where(
-            rollout_parts.c.parent_run_id == parent.run_id, rollout_parts.c.part_no == progress.next_part
-        )
-        if found := connection.execute(decided).scalar_one_or_none():
-            return found
+        decided = load_parts(connection, parent.run_id)[progress.next_part - 1 :]
+        if decided and (part := decided[0].part):
+            return decided[0].run_id, part
         if is_stopped(connection, parent.run_id):
             raise Refused(f"the roll-out of {parent.run_id} was stopped", "Nobody else is sent to.")
         as_of = _free_second(connection, parent.campaign.campaign, now)
@@ -240,13 +294,18 @@ def _record(
             "decided_at": now,
         }
         connection.execute(sa.insert(rollout_parts), row)
-    return run_id
+        part = load_run(connection, run_id).part
+    assert part is not None
+    return run_id, part
 
 
 def _free_second(connection: sa.Connection, campaign: str, now: datetime) -> datetime:
-    """The first second from now on that no run of the campaign has: a run is named by it."""
+    """The first second from now on that no run of the campaign has: a run is named by it.
+
+    Nor is it the beginning of a minute, at which a schedule may ask for a run that is not there yet.
+    """
     as_of = now.replace(microsecond=0)
     taken = set(connection.execute(sa.select(runs.c.run_id).where(runs.c.campaign == campaign)).scalars())
-    while ids.run_id(campaign, as_of) in taken:
+    while as_of.second == 0 or ids.run_id(campaign, as_of) in taken:
         as_of += timedelta(seconds=1)
     return as_of

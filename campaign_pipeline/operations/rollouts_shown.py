@@ -30,5 +30,11 @@ def parts_of(progress: Progress) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
+def next_of(progress: Progress) -> str:
+    """What comes next, as a sentence."""
+    after = f", decided {progress.next_at:%Y-%m-%d %H:%M} UTC at the earliest" if progress.next_at else ""
+    return f"Next part: {progress.state}{after}."
+
+
 def _told(weights: dict[str, float]) -> str:
     return ", ".join(f"{name} {weight:.1%}" for name, weight in weights.items())

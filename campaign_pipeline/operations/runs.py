@@ -44,6 +44,7 @@ from campaign_pipeline.operations.content import item_types
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.reach import consented_for, suppressed_for
 from campaign_pipeline.operations.seeds import write_seeds
+from campaign_pipeline.operations.stage_times import record_stage
 
 ANEW = "Another materialisation of the run is under way. Materialise messages and dispatch again."
 
@@ -69,7 +70,7 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
 
     Columns: audience.SCHEMA. In the lake, each row also holds all of the contact's snapshot.
     """
-    lake = installation.lake
+    lake, started_at = installation.lake, installation.clock()
     with writing(installation.engine) as connection:
         run = _start(connection, installation, run_id)
         if ledger.is_planned(connection, run_id):
@@ -85,6 +86,7 @@ def freeze_audience(installation: Installation, run_id: str) -> tuple[Run, pl.Da
             # The assignments first: after a crash in between, the run is frozen anew and finds its own.
             if not ledger.put_unless_planned(installation.engine, run_id, *put_assignments, put):
                 return run, _frozen(lake, run_id)
+    record_stage(installation, run_id, "audience", started_at, frozen.height)
     return run, frozen
 
 

@@ -4,7 +4,8 @@
 --          facts     message_facts of the run: contact_id, accepted_at
 -- Params   $run_id, $campaign, $experiment, $layer (null: none)
 -- Grain    one row per contact of the run's audience that could be sent to: planned, held out, or held out globally
--- Output   run_id, campaign, experiment, layer, contact_id
+-- Output   run_id, campaign, experiment, contact_id
+--          layer            whose experiments have no contact in common; null: the experiment is in none
 --          variant          a variant, or not_in_test: sent the control's message outside of the experiment;
 --                           null: held out
 --          status           as frozen

@@ -1,10 +1,12 @@
 -- message_facts: what became of every contact of one run's audience.
 --
 -- Inputs   audience  lake audience/<run>: contact_id, status, reason, variant, send_at (nothing personal is read)
---          messages  lake messages/<run>: message_no, message_id, contact_id, channel, step
+--          messages  lake messages/<run>: message_no, message_id, contact_id, channel, step, locale, sms_parts;
+--                    recipient_domain, cost: of their addresses, which are not among them
 --          states    the ledger: message_no, state, code, recorded_at (newest state of each message)
---          events    lake delivery_events, deduplicated: event_id, run_id, message_id, type, occurred_at, reason, machine
--- Params   $run_id, $campaign, $channel
+--          events    lake delivery_events of the run: event_id, run_id, message_id, type, occurred_at, reason, machine
+--          conversions  lake conversions/<run>: contact_id, event_id, converted_at, value, credit
+-- Params   $run_id, $campaign, $channel, $converts (whether the campaign counts conversions)
 -- Grain    one row per contact of the run's audience
 -- Output   run_id, campaign, channel, contact_id, variant, status, reason  as frozen
 --          message_id, send_at    null: there is no message
@@ -13,9 +15,24 @@
 --          delivery               delivery event of the highest rank, see below; null: none came
 --          delivered_at, read_at, bounced_at, failed_at   first event of the kind; read implies delivered
 --          bounce_class           of the first bounce: hard, soft ...; the class of the event's reason class:code
---          opened_at, clicked_at  first by a human; machine_opened_at, machine_clicked_at: first by a machine
+--          opened_at, clicked_at                   first by a human
+--          machine_opened_at, machine_clicked_at   first by a machine
 --          replied_at, unsubscribed_at, complained_at     first
 --          opens, clicks, machine_opens, machine_clicks   events; 0 when none came
+--          step               0: on the campaign's own channel; 1, 2 ...: on a fallback; null: there is no message
+--          locale             language of the message
+--          recipient_domain   of the e-mail address, where at least 10 messages of the run went to it, else 'other';
+--                             null: no e-mail
+--          sms_parts          parts of an SMS; null: none
+--          error_class, error_code   why it was not delivered: class and code of the first bounce or failure, or
+--                             'rejected' and the provider's code where it did not take the message; null: no error
+--          cost               of a message that was accepted, by the team's prices; null: no price is known, or none
+--                             is due
+--          converted_at       first conversion within the campaign's window
+--          conversions        their number, whatever touched the contact; null: none are counted, because the campaign
+--                             has no such setting, or the contact was neither planned nor held out
+--          revenue            sum of their values, to six decimals
+--          attributed_conversions, attributed_revenue   the same, each times the run's credit
 -- Rule     Events are folded by rank and by minimum, never by order of arrival: any order gives this same table.
 --          A bounce outranks a delivery, because mailbox providers accept first and bounce later.
 --          Of several messages to a contact (a fallback channel was called for) the last one that was called for counts.
@@ -40,6 +57,7 @@ WITH folded AS (
         min(occurred_at) FILTER (type = 'undelivered') AS bounced_at,
         split_part(min_by(reason, (occurred_at, event_id)) FILTER (type = 'undelivered'), ':', 1) AS bounce_class,
         min(occurred_at) FILTER (type IN ('failed', 'cancelled')) AS failed_at,
+        min_by(reason, (occurred_at, event_id)) FILTER (type IN ('undelivered', 'failed')) AS error,
         min(occurred_at) FILTER (type = 'opened' AND NOT machine) AS opened_at,
         min(occurred_at) FILTER (type = 'opened' AND machine) AS machine_opened_at,
         min(occurred_at) FILTER (type = 'clicked' AND NOT machine) AS clicked_at,
@@ -54,6 +72,18 @@ WITH folded AS (
     FROM events
     WHERE run_id = $run_id AND message_id IS NOT NULL
     GROUP BY message_id
+),
+
+converted AS (
+    SELECT
+        contact_id,
+        min(converted_at) AS converted_at,
+        count(*) AS conversions,
+        coalesce(sum(value::DECIMAL(24, 6)), 0)::DOUBLE AS revenue,
+        sum(credit ORDER BY event_id) AS attributed_conversions,
+        coalesce(sum(credit * value ORDER BY event_id), 0) AS attributed_revenue
+    FROM conversions
+    GROUP BY contact_id
 ),
 
 counting AS (
@@ -78,13 +108,34 @@ SELECT
     coalesce(states.code, '') AS code,
     coalesce(states.state = 'accepted', false) AS accepted,
     CASE WHEN states.state = 'accepted' THEN states.recorded_at END AS accepted_at,
-    folded.* EXCLUDE (message_id, opens, clicks, machine_opens, machine_clicks),
+    folded.* EXCLUDE (message_id, error, opens, clicks, machine_opens, machine_clicks),
     coalesce(folded.opens, 0) AS opens,
     coalesce(folded.clicks, 0) AS clicks,
     coalesce(folded.machine_opens, 0) AS machine_opens,
-    coalesce(folded.machine_clicks, 0) AS machine_clicks
-FROM audience
+    coalesce(folded.machine_clicks, 0) AS machine_clicks,
+    counting.step,
+    counting.locale,
+    counting.recipient_domain,
+    counting.sms_parts,
+    CASE
+        WHEN folded.error IS NOT NULL THEN coalesce(nullif(split_part(folded.error, ':', 1), ''), 'unknown')
+        WHEN states.state = 'rejected' THEN 'rejected'
+    END AS error_class,
+    CASE
+        WHEN folded.error IS NOT NULL THEN split_part(folded.error, ':', 2)
+        WHEN states.state = 'rejected' THEN coalesce(states.code, '')
+    END AS error_code,
+    CASE WHEN states.state = 'accepted' THEN counting.cost END AS cost,
+    converted.converted_at,
+    CASE WHEN counts THEN coalesce(converted.conversions, 0) END AS conversions,
+    CASE WHEN counts THEN coalesce(converted.revenue, 0) END AS revenue,
+    CASE WHEN counts THEN coalesce(converted.attributed_conversions, 0) END AS attributed_conversions,
+    CASE WHEN counts THEN coalesce(converted.attributed_revenue, 0) END AS attributed_revenue
+FROM (
+    SELECT *, $converts AND status IN ('planned', 'held_out', 'held_out_globally') AS counts FROM audience
+) AS audience
 LEFT JOIN counting ON counting.contact_id = audience.contact_id
 LEFT JOIN states ON states.message_no = counting.message_no
 LEFT JOIN folded ON folded.message_id = counting.message_id
+LEFT JOIN converted ON converted.contact_id = audience.contact_id
 ORDER BY audience.contact_id

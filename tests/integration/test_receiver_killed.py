@@ -24,8 +24,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.settings import Settings
+from campaign_pipeline.events.days import build_day
 from campaign_pipeline.events.inbox_reader import read_new
-from campaign_pipeline.events.ingest import Received, build_day, receive
+from campaign_pipeline.events.ingest import Received, receive
 from campaign_pipeline.events.verification import SENDGRID_SIGNATURE, SENDGRID_TIMESTAMP
 from campaign_pipeline.messages.links import unsubscribe_token
 
@@ -196,4 +197,4 @@ def test_events_are_taken_in_once_however_often_the_receiver_is_killed(
     taken = pl.concat([lake.read("received_events", name) for name in lake.partitions("received_events")])
     assert Counter(taken["message_id"]) == kept  # what the inbox holds, no line left out and none read twice
     days = [build_day(lake, day) for day in sorted(set().union(*(part.touched_days for part in received)))]
-    assert sorted(pl.concat(days)["message_id"]) == sorted(acknowledged)
+    assert sorted(pl.concat(days).collect()["message_id"]) == sorted(acknowledged)

@@ -34,29 +34,52 @@ def test_the_assets_jobs_and_sensors_are_these() -> None:
         "behaviour_history",
         "campaign_metrics",
         "campaign_report",
+        "cohort_retention",
+        "contact_activity",
+        "contact_engagement",
         "contact_snapshot",
+        "content_performance",
+        "conversions",
+        "deliverability",
+        "delivery_errors",
         "delivery_events",
         "dispatch",
+        "event_days",
+        "funnel",
+        "holdout_lift",
+        "link_performance",
         "message_facts",
         "messages",
+        "pre_period",
         "received_events",
+        "recent_report",
+        "replies",
+        "response_times",
         "segment_features",
         "segment_members",
         "segment_membership",
+        "system_metrics",
+        "touches",
         "warehouse",
     ]
     repository = defs.get_repository_def()
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "applied_segments",
         "due_campaigns",
+        "due_parts",
         "failed_campaigns",
+        "new_behaviour",
         "new_events",
         "results_follow_doubts",
         "settle_doubts",
         "stale_results",
         "touched_contacts",
     }
-    assert [schedule.name for schedule in repository.schedule_defs] == ["evaluate_segments_hourly"]
+    assert [schedule.name for schedule in repository.schedule_defs] == [
+        "evaluate_segments_hourly",
+        "publish_recent_daily",
+        "summarise_contacts_daily",
+    ]
     assert {job.name for job in automation.JOBS} <= set(repository.job_names)
 
 

@@ -23,6 +23,8 @@ from campaign_pipeline.core.words import AudienceStatus, Channel
 from campaign_pipeline.messages.contact_tables import import_table
 from campaign_pipeline.messages.coupons import import_codes, reserve
 from campaign_pipeline.operations.apply import apply_folder
+from campaign_pipeline.operations.attribution import count_conversions
+from campaign_pipeline.operations.figures import figures_of_contacts
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.memberships import evaluate_touched
 from campaign_pipeline.operations.privacy import erasure as module
@@ -103,6 +105,7 @@ def definitions(folder: Path) -> Path:
             f"campaign: {name}\nchannel: {channel}\nsegment: everybody\n"
             f"variants: [{{name: one, weight: 1, template: {template}}}, "
             f"{{name: two, weight: 1, template: {template}}}]\n"
+            "conversion: {value: ''}\n"
         )
     for name, text in texts.items():
         path = folder / name
@@ -133,6 +136,7 @@ def live(town: Rehearsal, folder: Path) -> None:
         "who,day,sku\n"
         + "".join(f"{name},2026-02-0{n % 9 + 1},sku-{n}\n" for n, name in enumerate(OTHERS))
         + f"{EXTERNAL},2026-02-03,ultraviolet-umbrella-9931\n"
+        + "".join(f"{name},2026-03-04,sku-1\n" for name in (OTHERS[0], EXTERNAL))
     )
     mapping = EventMapping.model_validate({"contact": "who", "event": "purchase", "at": "day", "properties": "rest"})
     rejects = installation.settings.data_dir / "rejects" / "orders-rejects.csv"
@@ -156,6 +160,7 @@ def live(town: Rehearsal, folder: Path) -> None:
     take_in(installation, folder, "second", people("New.Quillfeather@Unmistakable.test"))
     town.run("text")
     town.take_in_events()
+    figures_of_contacts(installation)
     build_features(installation.lake)
 
 
@@ -174,7 +179,7 @@ def town(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def figures(installation: Installation) -> dict[str, Any]:
-    """What must be the same after an erasure as before."""
+    """What must be the same after an erasure as before: all but what contacts did elsewhere, which is removed."""
     counted: dict[str, Any] = {}
     for campaign in CAMPAIGNS:
         measure_facts(installation, RUNS[campaign])
@@ -183,9 +188,27 @@ def figures(installation: Installation) -> dict[str, Any]:
         events = pl.concat(
             [installation.lake.read("delivery_events", day) for day in installation.lake.partitions("delivery_events")]
         )
-        counted[campaign] = metrics.to_dicts(), audience["status"].to_list().count("planned")
+        counted[campaign] = metrics.drop(EARNED).to_dicts(), audience["status"].to_list().count("planned")
         counted[f"{campaign} events"] = events.filter(run_id=RUNS[campaign])["message_id"].n_unique(), events.height
     return counted
+
+
+EARNED = (
+    *("converted", "conversions", "revenue", "attributed_conversions", "attributed_revenue"),
+    *("conversion_rate", "conversion_rate_low", "conversion_rate_high"),
+)
+
+
+def conversions(installation: Installation) -> set[str]:
+    """Who converted, by the tables of the campaigns' runs; what is told of them elsewhere says the same."""
+    lake, found = installation.lake, set[str]()
+    for run in (RUNS[campaign] for campaign in CAMPAIGNS):
+        converted = lake.read("conversions", run)["contact_id"]
+        facts = lake.read("message_facts", run)
+        assert facts.filter(pl.col("conversions") > 0)["contact_id"].to_list() == converted.to_list()
+        assert facts["attributed_conversions"].sum() == lake.read("conversions", run)["credit"].sum()
+        found |= set(converted)
+    return found
 
 
 def check_that_every_place_is_named(installation: Installation) -> None:
@@ -220,6 +243,7 @@ def test_export_finds_everything_and_erasure_leaves_nothing(
     assert export_contact(installation, CONTACT)["held"].keys() == exported["held"].keys()
     assert len(before) > 30
     counted = figures(installation)
+    assert conversions(installation) == {CONTACT, ids.contact_id(OTHERS[0])}
     sends = town.sandbox.sends().height
 
     erased = erase_contact(installation, EXTERNAL, actor="test")
@@ -227,7 +251,15 @@ def test_export_finds_everything_and_erasure_leaves_nothing(
     assert not erased.resumed
     assert everywhere(installation, PLANTED | DERIVED) == set()
     assert not list((installation.settings.data_dir / "erasures").glob("*"))
+    assert conversions(installation) == {ids.contact_id(OTHERS[0])}  # before they are measured again, and after
     assert figures(installation) == counted
+    assert conversions(installation) == {ids.contact_id(OTHERS[0])}
+    held = {run: installation.lake.read("conversions", run) for run in map(RUNS.__getitem__, CAMPAIGNS)}
+    before_start = {run: installation.lake.read("pre_period", run) for run in held}
+    for run, frame in held.items():
+        count_conversions(installation, run)
+        assert installation.lake.read("conversions", run).equals(frame)
+        assert installation.lake.read("pre_period", run).equals(before_start[run])
     for campaign in CAMPAIGNS:
         town.run(campaign)  # again: what was planned fits what is there
         assert town.account(RUNS[campaign]).messages == {"accepted": len(OTHERS) + 1}

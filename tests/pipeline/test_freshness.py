@@ -22,7 +22,7 @@ STEPS = (
     ("defs.analytics.measure_facts", Kind.RUN),
     ("defs.analytics.measure_metrics", Kind.RUN),
     ("defs.analytics.compare", Kind.RESULT),
-    ("defs.analytics.publish_report", Kind.REPORT),
+    ("defs.reports.publish_report", Kind.REPORT),
 )
 
 

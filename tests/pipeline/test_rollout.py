@@ -219,3 +219,16 @@ def test_a_campaign_that_is_changed_meanwhile_rolls_out_as_it_was(town: Rehearsa
         newest = request_run(connection, "changed", AS_OF + timedelta(days=1), requested_by="t", at=AS_OF)
         assert load_run(connection, newest).campaign != load_run(connection, first).campaign
         connection.rollback()
+
+
+def test_it_is_decided_by_all_events_that_came_also_by_those_that_nobody_took_in_yet(town: Rehearsal) -> None:
+    apply(town, "unread", {"method": "winner", "decide_after": "1h", "max_expected_loss": 1.0})
+    first = town.run("unread")
+    _, run_id = rollouts.advance(town.installation, first)
+    with reading(town.installation.engine) as connection:
+        query = sa.select(rollout_parts.c.figures).where(rollout_parts.c.run_id == run_id)
+        [rows] = connection.execute(query).scalar_one()["parts"]
+    assert sum(row["mean"] * row["n"] for row in rows) > 0
+    town.take_in_events()  # what follows by itself finds nothing else
+    again = rollouts.compare(town.installation, first, town.installation.clock().date()).filter("is_goal")
+    assert {row["variant"]: row["mean"] for row in rows} == dict(again.select("variant", "mean").iter_rows())

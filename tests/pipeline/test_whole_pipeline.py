@@ -1,21 +1,26 @@
 """The main job, through Dagster, the real SDKs and real HTTP: from contacts to an A/B result."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
 import polars as pl
 import pytest
 
+from campaign_pipeline.analytics.exports import Format
 from campaign_pipeline.campaigns.life_cycle import run_state
 from campaign_pipeline.contacts.suppression import active_suppressions
 from campaign_pipeline.core.database import reading
+from campaign_pipeline.core.errors import NotFound
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.core.words import AudienceStatus, Channel, RunState
-from campaign_pipeline.defs.automation import run_campaign
+from campaign_pipeline.defs.automation import publish_recent, run_campaign
+from campaign_pipeline.defs.repository import defs
 from campaign_pipeline.operations.experiments import plan_from
+from campaign_pipeline.operations.exports import export
+from campaign_pipeline.operations.reports import publish_recent as publish_recent_runs
 from campaign_pipeline.operations.results import compare, run_account
-from tests.rehearsal import Rehearsal
+from tests.rehearsal import AS_OF, Rehearsal
 
 CAMPAIGNS = ("spring-sale", "win-back", "vip-preview")
 
@@ -148,6 +153,44 @@ def test_the_warehouse_opens_and_holds_the_metrics(town: Rehearsal, runs: dict[s
     accepted = dict(rows)
     for run_id in runs.values():
         assert accepted[run_id] == town.account(run_id).messages["accepted"]
+
+
+def test_the_report_of_the_last_days_has_every_run_with_its_account(town: Rehearsal, runs: dict[str, str]) -> None:
+    result = defs.resolve_job_def(publish_recent.name).execute_in_process(instance=town.instance)
+    (made,) = result.asset_materializations_for_node("recent_report")
+    assert made.metadata["runs"].value == sorted(runs.values())  # all of one moment
+    assert made.metadata["in_the_index_alone"].value == 0
+    page = (town.installation.reports_dir / "recent.html").read_text(encoding="utf-8")
+    assert made.metadata["bytes"].value == len(page.encode()) < 500_000
+    for run_id in runs.values():
+        assert f"{run_account(town.installation, run_id)['contacts']:,} contacts in the segment" in page
+        own = (town.installation.reports_dir / f"{run_id}.html").read_text(encoding="utf-8")
+        assert own.count("<article") == 1
+    later = publish_recent_runs(town.installation, AS_OF + timedelta(seconds=1))
+    assert later.runs == ()
+    assert "No campaign has run since 2026-03-02 09:00 UTC." in later.path.read_text(encoding="utf-8")
+
+
+def test_more_runs_than_a_report_shows_are_named_in_its_index(
+    town: Rehearsal, runs: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("campaign_pipeline.operations.reports.MOST_RUNS", 1)
+    published = publish_recent_runs(town.installation, AS_OF)
+    assert (published.runs, published.others) == (("spring-sale--20260302t090000z",), tuple(sorted(runs.values())[1:]))
+    page = published.path.read_text(encoding="utf-8")
+    assert page.count("<article") == 2
+    assert all(run_id in page for run_id in runs.values())
+
+
+def test_a_campaign_is_exported_with_all_its_runs(town: Rehearsal, runs: dict[str, str], tmp_path: Path) -> None:
+    metrics = town.installation.lake.read("campaign_metrics", runs["win-back"])
+    for target in ("win-back", runs["win-back"]):
+        assert export(town.installation, "campaign_metrics", tmp_path / "m.parquet", Format.PARQUET, target) == 2
+        assert pl.read_parquet(tmp_path / "m.parquet").equals(metrics)
+    every = export(town.installation, "campaign_metrics", tmp_path / "m.csv", Format.CSV, None)
+    assert every == sum(town.installation.lake.read("campaign_metrics", run).height for run in runs.values())
+    with pytest.raises(NotFound, match="'nobody' is neither a run nor a campaign"):
+        export(town.installation, "campaign_metrics", tmp_path / "m.csv", Format.CSV, "nobody")
 
 
 def test_materialising_everything_again_sends_nothing(town: Rehearsal, runs: dict[str, str]) -> None:

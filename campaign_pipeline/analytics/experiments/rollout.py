@@ -37,8 +37,8 @@ def choose_winner(rollout: Winner, goal: pl.DataFrame, elapsed: timedelta) -> Ch
     control = _control(goal)
     timed_out = elapsed >= rollout.timeout
     wait = _timeout(rollout, goal, control) if timed_out else None
-    if blocked := _blocked(goal):
-        return Choice({control: 1.0}, f"timeout, and {blocked}: the control") if timed_out else Choice(None, blocked)
+    if why := blocked(goal):
+        return Choice({control: 1.0}, f"timeout, and {why}: the control") if timed_out else Choice(None, why)
     crossed = rollout.decide_when == "sequential" and _crossed(goal)
     if elapsed < rollout.decide_after and not crossed:
         return Choice(None, f"it is decided {_hours(rollout.decide_after)} after the run's time")
@@ -86,6 +86,14 @@ def pooled(parts: Sequence[pl.DataFrame], variant: str) -> Sample:
     return Sample(total, mean, squares / (total - 1) if total > 1 else None)
 
 
+def blocked(goal: pl.DataFrame) -> str:
+    """Why nothing is decided by these figures, though there are any; '' if nothing is wrong with them."""
+    p = goal["srm_seq_p"].min() if goal.height else None
+    if not isinstance(p, float) or p >= SRM_P:
+        return ""
+    return f"the variants' sizes are not as they should be (p = {p:.2g})"
+
+
 def figures_of(goal: pl.DataFrame) -> list[dict[str, Any]]:
     """What a decision keeps of the rows that it was made by."""
     kept = ("variant", "metric", "units", "n", "mean", "prob_best", "expected_loss", "seq_p", "srm_seq_p", "error")
@@ -113,11 +121,6 @@ def _figures(goal: pl.DataFrame) -> tuple[str, float] | None:
 
 def _control(goal: pl.DataFrame) -> str:
     return goal.filter("is_control")["variant"][0]
-
-
-def _blocked(goal: pl.DataFrame) -> str:
-    p = goal["srm_seq_p"][0]
-    return f"the variants' sizes are not as they should be (p = {p:.2g})" if p is not None and p < SRM_P else ""
 
 
 def _crossed(goal: pl.DataFrame) -> bool:

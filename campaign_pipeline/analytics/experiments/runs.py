@@ -15,8 +15,9 @@ from campaign_pipeline.analytics.experiments.design import (
 )
 from campaign_pipeline.analytics.experiments.results import analyse
 from campaign_pipeline.analytics.models import Source, run_model
-from campaign_pipeline.analytics.schemas import AB_RESULTS, CONVERSIONS, PRE_PERIOD
+from campaign_pipeline.analytics.schemas import AB_RESULTS
 from campaign_pipeline.analytics.statistics import RelativeMethod
+from campaign_pipeline.analytics.table_schemas import CONVERSIONS, PRE_PERIOD
 from campaign_pipeline.campaigns.analysis import Analysis
 from campaign_pipeline.campaigns.definition import NOT_IN_TEST
 

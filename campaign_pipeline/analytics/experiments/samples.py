@@ -1,6 +1,6 @@
 """Sufficient statistics of the arms: what DuckDB gives, and what of it the tests see."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -66,7 +66,7 @@ class Arms:
 
 def aggregate(experiment: Experiment, units: Source) -> Arms:
     """The arms of `units`: a row a unit, `variant` and the columns of metrics. Metrics without one are left out."""
-    frame = pl.scan_parquet(units, glob=False) if isinstance(units, str) else units.lazy()
+    frame = units.lazy() if isinstance(units, pl.DataFrame) else pl.scan_parquet(_files(units), glob=False)
     columns = frame.collect_schema().names()
     sizes = run_model("ab_sizes", {"units": frame.select("variant").collect()})
     moments: dict[tuple[str, str], Moments] = {}
@@ -74,6 +74,10 @@ def aggregate(experiment: Experiment, units: Source) -> Arms:
         if metric.source in columns:
             moments |= _moments(metric, frame)
     return Arms(dict(sizes.iter_rows()), moments)
+
+
+def _files(units: str | Sequence[str]) -> list[str]:
+    return [units] if isinstance(units, str) else list(units)
 
 
 def _moments(metric: Metric, frame: pl.LazyFrame) -> dict[tuple[str, str], Moments]:

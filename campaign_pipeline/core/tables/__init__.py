@@ -13,6 +13,7 @@ from campaign_pipeline.core.tables.campaigns import (
     rollout_stops,
     runs,
     sending_versions,
+    stage_times,
     state_changes,
 )
 from campaign_pipeline.core.tables.contacts import (
@@ -71,6 +72,7 @@ __all__ = [
     "segment_versions",
     "sender_days",
     "sending_versions",
+    "stage_times",
     "state_changes",
     "suppressions",
     "template_versions",

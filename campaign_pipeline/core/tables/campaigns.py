@@ -85,3 +85,13 @@ state_changes = sa.Table(  # append-only: the audit log
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("changed_at", Utc, nullable=False),
 )
+
+stage_times = sa.Table(  # how long a run was frozen and rendered, the last time that this changed anything
+    "stage_times",
+    metadata,
+    sa.Column("run_id", sa.String(80), primary_key=True),
+    sa.Column("stage", sa.String(16), primary_key=True),  # audience | messages
+    sa.Column("started_at", Utc, nullable=False),
+    sa.Column("finished_at", Utc, nullable=False),
+    sa.Column("items", sa.BigInteger, nullable=False),  # contacts, or messages
+)

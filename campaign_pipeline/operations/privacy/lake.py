@@ -121,7 +121,29 @@ def _message(rows: pl.DataFrame, mine: pl.Expr, pseudonyms: Pseudonyms, run_id: 
 
 def _fact(rows: pl.DataFrame, mine: pl.Expr, pseudonyms: Pseudonyms, run_id: str) -> pl.DataFrame:
     values = {"contact_id": pseudonyms.contact(run_id), "message_id": pseudonyms.message(run_id)}
-    return _replaced(rows, mine, values).sort("contact_id")
+    unknown = {name: None for name in ("recipient_domain", "converted_at") if name in rows.columns}
+    nothing = {name: 0 for name in _EARNED if name in rows.columns}
+    return _replaced(rows, mine, values | unknown | nothing).sort("contact_id")
+
+
+_EARNED = ("conversions", "revenue", "attributed_conversions", "attributed_revenue")
+"""Of what the contact did elsewhere, which is removed."""
+
+
+def _touch(rows: pl.DataFrame, mine: pl.Expr, pseudonyms: Pseudonyms, run_id: str) -> pl.DataFrame:
+    return _fact(rows, mine, pseudonyms, run_id).sort("contact_id", "touched_at", "message_id")
+
+
+def _before(rows: pl.DataFrame, mine: pl.Expr, pseudonyms: Pseudonyms, run_id: str) -> pl.DataFrame:
+    """What the contact did elsewhere is removed: here it did nothing."""
+    return _member(_replaced(rows, mine, {"conversions": 0, "value": 0.0}), mine, pseudonyms, run_id)
+
+
+def _activity(rows: pl.DataFrame, mine: pl.Expr, pseudonyms: Pseudonyms, _day: str) -> pl.DataFrame:
+    """Of many runs: in each the contact is another, as in the run's own tables."""
+    runs = rows.filter(mine).get_column("run_id").unique()
+    contact = pl.col("run_id").replace({run_id: pseudonyms.contact(run_id) for run_id in runs})
+    return _replaced(rows, mine, {"contact_id": contact}).sort("contact_id", "hour", "run_id", "channel")
 
 
 def _event(rows: pl.DataFrame, mine: pl.Expr, pseudonyms: Pseudonyms, _partition: str) -> pl.DataFrame:
@@ -143,6 +165,11 @@ PERSONAL = (
     Asset("message_facts", _by_contact, _fact),
     Asset("assignments", _by_contact, _member),
     Asset("first_assignments", _by_contact, _removed, held),
+    Asset("touches", _by_contact, _touch),
+    Asset("conversions", _by_contact, _removed),
+    Asset("pre_period", _by_contact, _before),
+    Asset("contact_activity", _by_contact, _activity),
+    Asset("contact_engagement", _by_contact, _removed),
     Asset("received_events", _by_message, _event),
     Asset("delivery_events", _by_message, _event),
     Asset("messages", _by_contact, _message),
@@ -154,9 +181,20 @@ NOT_PERSONAL = {
     "audience_summary": "numbers of contacts",
     "campaign_days": "figures of days",
     "campaign_metrics": "figures of variants",
+    "cohort_retention": "figures of months",
+    "content_performance": "figures of templates",
+    "deliverability": "figures of recipient domains, of which those with few recipients are not named",
+    "delivery_errors": "figures of error codes",
+    "event_days": "numbers of events",
     "experiments": "variants and metrics of units whose ids were forgotten when they were read",
+    "funnel": "figures of stages",
+    "holdout_lift": "figures of those sent to and those held out",
+    "link_performance": "figures of links without what may name a person",
+    "replies": "numbers of replies by keyword",
+    "response_times": "figures of responses",
     "segment_inputs": "names and sizes of files",
     "skeletons": "what is the same in everybody's message",
+    "system_metrics": "times and numbers",
 }
 """Assets that hold nothing about a contact, and why."""
 

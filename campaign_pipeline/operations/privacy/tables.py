@@ -78,6 +78,8 @@ PERSONAL = (
     Rows(t.outcomes, _sent, lambda _person: {"provider_id": ""}),
     Rows(t.runs, _names(t.runs.c.reason), _without(t.runs.c.reason)),  # errors name contacts by id
     Rows(t.state_changes, _names(t.state_changes.c.reason), _without(t.state_changes.c.reason)),
+    Rows(t.rollout_parts, _names(t.rollout_parts.c.reason), _without(t.rollout_parts.c.reason)),  # what people wrote
+    Rows(t.rollout_stops, _names(t.rollout_stops.c.reason), _without(t.rollout_stops.c.reason)),
 )
 
 NOT_PERSONAL = {
@@ -101,6 +103,7 @@ NOT_PERSONAL = {
     "segment_versions": "what authors wrote; nobody's data, unless an author names a person in it",
     "sender_days": "names of senders and recipient domains, and numbers",
     "sending_versions": "what the team wrote of rates and caps",
+    "stage_times": "names of runs, times and numbers",
     "template_versions": "what authors wrote; nobody's data, unless an author names a person in it",
     "touched": "days and runs that are to be written anew",
 }

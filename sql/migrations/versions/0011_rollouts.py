@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0011_rollouts"
-down_revision = "0009_touched"
+down_revision = "0010_stage_times"
 
 JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 

@@ -64,8 +64,12 @@ class Run:
             "message_no": pl.Series(range(len(planned)), dtype=pl.Int32),
             "message_id": [f"m{index}" for index in planned],
             "contact_id": [f"c{index}" for index in planned],
+            "address": [f"person{index}@example.com" for index in planned],
+            "locale": ["en"] * len(planned),
+            "sms_parts": pl.Series([None] * len(planned), dtype=pl.Int16),
         }
-        self.lake.write(pl.DataFrame(messages), "messages", RUN)
+        texts = {"address": pl.String, "locale": pl.String}
+        self.lake.write(pl.DataFrame(messages, schema_overrides=texts), "messages", RUN)
 
     def ledger(self, states: Sequence[str]) -> None:
         """The states of messages 0, 1 ...; recorded at the start."""

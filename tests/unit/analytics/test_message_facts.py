@@ -13,7 +13,7 @@ from campaign_pipeline.analytics.schemas import DELIVERY_EVENTS, MESSAGE_FACTS, 
 from campaign_pipeline.core.errors import Inconsistent, NotFound
 from campaign_pipeline.core.lake import Lake
 from campaign_pipeline.dispatch.states import STATES as LEDGER_STATES
-from campaign_pipeline.events.normalise import SCHEMA as EVENTS_SCHEMA
+from campaign_pipeline.events.days import DELIVERY as EVENTS_SCHEMA
 from campaign_pipeline.messages.render import MESSAGES_SCHEMA
 
 PLANNED = ("planned", "", "a")

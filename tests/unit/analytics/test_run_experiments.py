@@ -8,8 +8,8 @@ import pytest
 
 from campaign_pipeline.analytics.experiments.design import DecisionMode, Rules
 from campaign_pipeline.analytics.experiments.runs import CONVERSION_METRICS, ab_results, rules_of
-from campaign_pipeline.analytics.schemas import CONVERSIONS, PRE_PERIOD
 from campaign_pipeline.analytics.summary import summarise
+from campaign_pipeline.analytics.table_schemas import CONVERSIONS, PRE_PERIOD
 from campaign_pipeline.campaigns.analysis import DEFAULTS, Analysis
 from tests.unit.analytics.conftest import START
 
@@ -33,7 +33,8 @@ def conversions(rows: list[tuple[int, float | None, float]]) -> pl.DataFrame:
         (f"c{contact}", f"e{index}", START + timedelta(hours=hours), value)
         for index, (contact, value, hours) in enumerate(rows)
     ]
-    return pl.DataFrame(made, schema=CONVERSIONS, orient="row")
+    read = ("contact_id", "event_id", "converted_at", "value")
+    return pl.DataFrame(made, schema={name: CONVERSIONS[name] for name in read}, orient="row")
 
 
 def test_conversions_are_a_share_a_mean_and_revenue_with_zeros(facts):
@@ -53,7 +54,7 @@ def test_conversions_are_a_share_a_mean_and_revenue_with_zeros(facts):
 def test_what_contacts_did_before_takes_noise_out(facts):
     bought = conversions([(contact, float(contact % 10) * 4 + (contact % 2), 1) for contact in range(100)])
     before = pl.DataFrame(
-        [(f"c{contact}", 1, float(contact % 10)) for contact in range(100)], schema=PRE_PERIOD, orient="row"
+        [("r", f"c{contact}", 1, float(contact % 10)) for contact in range(100)], schema=PRE_PERIOD, orient="row"
     )
     results = ab_results(facts, goal="revenue", control="a", conversions=bought, pre_period=before)
     b = row(results, "revenue", "b")

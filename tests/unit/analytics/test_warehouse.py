@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Mapping
 
 import duckdb
 import polars as pl
@@ -39,7 +38,9 @@ def test_views_show_what_is_in_the_lake_with_the_types_of_an_empty_one(settings,
     lake.write(build_campaign_days(facts), "campaign_days", RUN)
     lake.write(ab_results(facts, goal="clicked", control="a"), "ab_results", f"{RUN}/2026-03-02")
     lake.write(pl.DataFrame(schema=dict(VIEWS["assignments"])), "assignments", RUN)
-    assert rebuild_warehouse(settings, lake) == dict.fromkeys(VIEWS, 1)
+    written = {"audience", "message_facts", "audience_summary", "campaign_metrics", "campaign_days", "ab_results"}
+    written |= {"delivery_events", "assignments"}
+    assert rebuild_warehouse(settings, lake) == {view: int(view in written) for view in VIEWS}
     assert {view: [row[:2] for row in ask(settings, f"DESCRIBE {view}")] for view in VIEWS} == empty
     assert ask(settings, "SELECT variant, clicked FROM campaign_metrics ORDER BY 1") == [("a", 3), ("b", 9)]
     assert ask(settings, "SELECT DISTINCT run_id, status FROM audience") == [(RUN, "planned")]
@@ -85,14 +86,65 @@ def test_who_has_the_old_file_open_keeps_reading_it_while_a_new_one_comes(settin
     assert [file.name for file in settings.data_dir.iterdir() if "duckdb" in file.name] == ["warehouse.duckdb"]
 
 
-def test_a_rebuild_that_fails_leaves_the_old_warehouse(settings, lake, monkeypatch):
+def test_columns_that_no_partition_has_yet_are_null(settings, lake, tested_run):
+    lake.write(tested_run({"a": (2, 1)}).drop("conversions", "cost"), "message_facts", RUN)
     rebuild_warehouse(settings, lake)
-    broken: Mapping = {**VIEWS, "delivery_events": {"no_such_column": pl.String}}
-    lake.write(pl.DataFrame({"x": [1]}), "delivery_events", "2026-03-02")
-    monkeypatch.setattr("campaign_pipeline.analytics.warehouse.VIEWS", broken)
+    assert ask(settings, "SELECT conversions, cost FROM message_facts") == [(None, None)] * 2
+    assert ("cost", "DOUBLE") in [row[:2] for row in ask(settings, "DESCRIBE message_facts")]
+
+
+def test_a_rebuild_that_fails_leaves_the_old_warehouse(settings, lake):
+    rebuild_warehouse(settings, lake)
+    path = lake.write(pl.DataFrame({"x": [1]}), "delivery_events", "2026-03-02")
+    path.write_bytes(b"no Parquet file")
     with pytest.raises(duckdb.Error):
         rebuild_warehouse(settings, lake)
     assert ask(settings, "SELECT count(*) FROM message_facts") == [(0,)]
+
+
+READER = """
+import duckdb, os, sys
+path, stop = sys.argv[1:]
+print("ready", flush=True)
+seen = []
+while not os.path.exists(stop) or len(seen) < 3:
+    with duckdb.connect(path, read_only=True) as connection:
+        for view in ("message_facts", "campaign_metrics", "audience"):
+            rows = connection.execute(f"SELECT count(*), count(DISTINCT run_id) FROM {view}").fetchone()
+        seen.append(connection.execute("SELECT count(*), sum(opens) FROM message_facts").fetchone())
+print(len(seen), sorted(set(seen)))
+"""
+
+
+def test_another_process_reads_at_any_time_while_partitions_and_warehouse_are_written(
+    settings, lake, tested_run, tmp_path
+):
+    """It never fails, and sees each partition as it was or as it is: here, all its rows have one number of opens."""
+    facts = tested_run({"a": (2_000, 5)})
+    lake.write(build_campaign_metrics(facts), "campaign_metrics", RUN)
+
+    def write(opens: int) -> None:
+        lake.write(facts.with_columns(opens=pl.lit(opens, pl.Int64)), "message_facts", RUN)
+
+    write(0)
+    rebuild_warehouse(settings, lake)
+    stop = tmp_path / "stop"
+    arguments = [sys.executable, "-c", READER, str(settings.warehouse_path), str(stop)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "ready\n"
+        for opens in range(1, 25):
+            write(opens)
+            if opens % 4 == 0:
+                rebuild_warehouse(settings, lake)
+        stop.touch()
+        told, errors = reader.communicate(timeout=120)
+    assert errors == ""
+    reads, seen = told.split(" ", 1)
+    assert int(reads) >= 3
+    for rows, opens in eval(seen):  # what the process above printed
+        assert rows == 2_000
+        assert opens % 2_000 == 0
 
 
 def other_process(settings, query: str) -> str:

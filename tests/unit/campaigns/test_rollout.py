@@ -92,6 +92,10 @@ def test_what_cannot_be_is_refused(fields: dict[str, Any], match: str) -> None:
     [
         ({"variants": TWO[:1]}, "at least two variants"),
         ({"variants": TWO, "goal": "opened"}, "machines open"),
+        ({"variants": TWO, "send_before": "48h"}, "may end 48 h after the run's time, and send_before is 48 h"),
+        ({"variants": TWO, "send_before": "49h"}, None),
+        ({"variants": TWO, "send_before": "18h", "rollout": {"method": "thompson"}}, "may end 18 h"),
+        ({"variants": TWO, "send_before": "19h", "rollout": {"method": "thompson"}}, None),
         ({"variants": TWO, "rollout": {"method": "thompson", "floor": 0.5, "batches": 2}}, None),
         (
             {
