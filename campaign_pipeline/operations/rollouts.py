@@ -42,6 +42,7 @@ from campaign_pipeline.events.days import build_day
 from campaign_pipeline.events.ingest import receive
 from campaign_pipeline.events.machines import machine_rules
 from campaign_pipeline.events.touched import Kind, notes
+from campaign_pipeline.operations.attribution import count_conversions, note_for_measuring, note_new_behaviour
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.results import compare, measure_facts
 
@@ -214,6 +215,7 @@ def compared(progress: Progress) -> list[Run]:
 
 def _take_in_events(installation: Installation, first: Run) -> None:
     """Decide by all that came. The notes of what is stale stay: all else that follows from these events does, too."""
+    note_new_behaviour(installation)  # before it is counted here: afterwards nobody would see that figures are behind
     receive(installation.engine, installation.lake, installation.settings)
     rules = machine_rules(installation.settings.machine_rules)
     since, until = (f"{moment:%Y-%m-%d}" for moment in (first.as_of, installation.clock()))
@@ -223,6 +225,7 @@ def _take_in_events(installation: Installation, first: Run) -> None:
 
 
 def _goal(installation: Installation, run_id: str) -> pl.DataFrame:
+    note_for_measuring(installation, count_conversions(installation, run_id).stale)
     measure_facts(installation, run_id)
     return compare(installation, run_id, installation.clock().date()).filter("is_goal")
 
