@@ -1,14 +1,16 @@
-"""Roll-outs: `rollouts list|advance|decide|stop`."""
+"""Roll-outs: `rollouts list|show|advance|decide|stop`."""
 
 from typing import Annotated, Any
 
+import polars as pl
 import typer
 from rich.markup import escape as plain
 
 from campaign_pipeline.cli.arguments import operator
 from campaign_pipeline.cli.output import AsJson, console, show_json, show_table
 from campaign_pipeline.cli.setup import open_installation
-from campaign_pipeline.operations.rollouts import Progress, advance, decide, stop
+from campaign_pipeline.operations.rollout_results import decision_figures, rollout_result
+from campaign_pipeline.operations.rollouts import Progress, advance, decide, rollout_of, stop
 from campaign_pipeline.operations.rollouts import rollouts as all_rollouts
 from campaign_pipeline.operations.rollouts_shown import next_of, parts_of
 
@@ -77,6 +79,26 @@ def stop_it(run: RunId, why: Why, as_json: AsJson = False) -> None:
         show_json({"stopped": True, "was_stopped_before": not new})
         return
     console.print("Stopped: who waits is not sent to." if new else "It was stopped before.")
+
+
+@rollouts.command("show")
+def show_one(run: RunId, as_json: AsJson = False) -> None:
+    """Show one roll-out: its parts, the figures that each was decided by, and the result over all of them.
+
+    Example: campaigns rollouts show spring-sale--20260302t090000z
+    """
+    installation = open_installation()
+    progress = rollout_of(installation, run)
+    figures, result = decision_figures(installation, run), rollout_result(installation, run)
+    if as_json:
+        show_json(_as_data(progress) | {"figures": figures, "result": result})
+        return
+    show_table(f"{progress.run.run_id}: {progress.state}", parts_of(progress))
+    if figures.height:
+        show_table("What the parts were decided by", figures.with_columns(pl.selectors.float().round_sig_figs(4)))
+    if result.height:
+        told = result.drop("metric", "is_control").with_columns(pl.selectors.float().round_sig_figs(4))
+        show_table(f"{result['metric'][0]} over all parts, compared within each", told)
 
 
 def _as_data(progress: Progress) -> dict[str, Any]:

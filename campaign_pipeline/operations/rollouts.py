@@ -42,6 +42,7 @@ from campaign_pipeline.events.days import build_day
 from campaign_pipeline.events.ingest import receive
 from campaign_pipeline.events.machines import machine_rules
 from campaign_pipeline.events.touched import Kind, notes
+from campaign_pipeline.operations.attribution import count_conversions, note_for_measuring, note_new_behaviour
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.results import compare, measure_facts
 
@@ -114,7 +115,7 @@ def advance(installation: Installation, run_id: str) -> tuple[Choice, str]:
     if progress.state != "due":
         return Choice(None, progress.state), ""
     _take_in_events(installation, progress.run)
-    goals = [_goal(installation, each.run_id) for each in _compared(progress)]
+    goals = [_goal(installation, each.run_id) for each in compared(progress)]
     choice = _choose(installation, progress, goals)
     if choice.weights is None:
         return choice, ""
@@ -207,12 +208,14 @@ def _earliest(run: Run, latest: Run, rollout: Winner | Thompson) -> datetime:
     return run.as_of + (LOOK_EVERY if rollout.decide_when == "sequential" else rollout.decide_after)
 
 
-def _compared(progress: Progress) -> list[Run]:
+def compared(progress: Progress) -> list[Run]:
+    """The parts in which variants can be compared, the first run before the others."""
     return [progress.run, *(part for part in progress.parts if part.part and part.part.randomised)]
 
 
 def _take_in_events(installation: Installation, first: Run) -> None:
     """Decide by all that came. The notes of what is stale stay: all else that follows from these events does, too."""
+    note_new_behaviour(installation)  # before it is counted here: afterwards nobody would see that figures are behind
     receive(installation.engine, installation.lake, installation.settings)
     rules = machine_rules(installation.settings.machine_rules)
     since, until = (f"{moment:%Y-%m-%d}" for moment in (first.as_of, installation.clock()))
@@ -222,6 +225,7 @@ def _take_in_events(installation: Installation, first: Run) -> None:
 
 
 def _goal(installation: Installation, run_id: str) -> pl.DataFrame:
+    note_for_measuring(installation, count_conversions(installation, run_id).stale)
     measure_facts(installation, run_id)
     return compare(installation, run_id, installation.clock().date()).filter("is_goal")
 

@@ -68,7 +68,7 @@ def write_seeds(installation: Installation, run: Run) -> SeedPlan | None:
         return None
     with reading(installation.engine) as connection:
         templates = load_templates(connection)
-    chosen = {variant.name: templates[variant.template] for variant in campaign.variants}
+    chosen = {each.name: templates[each.template] for each in campaign.variants if each.name in run.weights}
     copies = _copies(run, chosen)
     records = example_records(installation, [stored.template for stored in chosen.values()])
     made_up = {

@@ -1,5 +1,6 @@
 """Roll-outs through the whole pipeline: the test, the decision, and the others; everybody once, all accounted for."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -8,9 +9,11 @@ import dagster as dg
 import polars as pl
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
 from campaign_pipeline.campaigns.definition import Campaign
 from campaign_pipeline.campaigns.store import apply_campaign, load_campaign, load_run, request_run
+from campaign_pipeline.cli.app import app
 from campaign_pipeline.core.database import reading, writing
 from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.tables import rollout_parts
@@ -18,6 +21,7 @@ from campaign_pipeline.defs.freshness import Request
 from campaign_pipeline.defs.launch import execute, run_and_wait
 from campaign_pipeline.operations import rollouts
 from campaign_pipeline.operations.results import measure_facts
+from campaign_pipeline.operations.rollout_results import decision_figures, rollout_result
 from tests.rehearsal import AS_OF, Rehearsal
 
 TEST = 0.3
@@ -118,6 +122,23 @@ def test_batches_reach_everybody_once_and_a_kill_between_any_two_steps_changes_n
     assert reserved - planned == suppressed
     [progress] = rollouts.rollouts(town.installation, "batched")
     assert progress.state == "complete"
+    # What each part was decided by is kept, and the result is over all of them.
+    measure_facts(town.installation, parts[2])
+    figures = decision_figures(town.installation, parts[1])
+    variants = list(progress.run.campaign.variants)
+    of_decisions = [(1, 0), (2, 0), (2, 1)]  # the second one was made by the first two parts
+    assert figures.select("part", "by_part").rows() == [pair for pair in of_decisions for _ in variants]
+    result = rollout_result(town.installation, first)
+    assert result["variant"].to_list() == [each.name for each in variants]
+    assert result["parts"].unique().to_list() == [3]
+    assert result["units"].sum() == len(planned)
+    told = CliRunner().invoke(app, ["rollouts", "show", parts[2], "--json"])
+    shown = json.loads(told.stdout)
+    assert (shown["run"], shown["state"], shown["figures"]) == (first, "complete", figures.to_dicts())
+    assert shown["result"] == result.to_dicts()
+    lines = CliRunner().invoke(app, ["rollouts", "show", first])
+    assert lines.exit_code == 0
+    assert "over all parts, compared within each" in lines.stdout
     assert rollouts.rollout_of(town.installation, parts[2]).run.run_id == first
 
 

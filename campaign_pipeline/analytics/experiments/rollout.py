@@ -134,7 +134,7 @@ def _chance(goal: pl.DataFrame, variant: str) -> float:
 
 
 def _is_share(parts: Sequence[pl.DataFrame]) -> bool:
-    return bool(parts) and parts[0].height > 0 and parts[0]["metric_type"][0] == "proportion"
+    return next((rows["metric_type"][0] for rows in parts if rows.height), None) == "proportion"
 
 
 def _told(weights: Mapping[str, float]) -> list[str]:

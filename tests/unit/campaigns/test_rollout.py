@@ -79,6 +79,7 @@ def test_a_part_is_in_the_test_though_the_experiment_is_over(make_run: MakeRun) 
         ({"method": "winner", "decide_after": "3d", "timeout": "2d"}, "must not be before decide_after"),
         ({"method": "winner", "batches": 3}, "batches"),
         ({"method": "thompson", "batches": 1}, "greater than or equal to 2"),
+        ({"method": "thompson", "floor": 0}, "greater than 0"),  # a batch without the control compares nothing
     ],
 )
 def test_what_cannot_be_is_refused(fields: dict[str, Any], match: str) -> None:

@@ -77,6 +77,7 @@ def test_these_are_the_commands() -> None:
         "rollouts advance",
         "rollouts decide",
         "rollouts list",
+        "rollouts show",
         "rollouts stop",
         "run",
         "sandbox",

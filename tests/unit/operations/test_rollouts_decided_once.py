@@ -17,6 +17,7 @@ from campaign_pipeline.campaigns.schedule import due_runs
 from campaign_pipeline.campaigns.store import apply_campaign, load_parts, load_run, request_run
 from campaign_pipeline.cli import results
 from campaign_pipeline.cli.app import app
+from campaign_pipeline.contacts import behaviour
 from campaign_pipeline.contacts.consent import record_consent
 from campaign_pipeline.core import ids
 from campaign_pipeline.core.database import reading, writing
@@ -24,9 +25,11 @@ from campaign_pipeline.core.errors import Refused
 from campaign_pipeline.core.settings import Settings
 from campaign_pipeline.core.tables import contacts, rollout_parts, rollout_stops, runs
 from campaign_pipeline.core.words import Channel, ConsentState, RunState
+from campaign_pipeline.events.touched import Kind, notes
 from campaign_pipeline.messages.definition import Template
 from campaign_pipeline.messages.store import apply_template
 from campaign_pipeline.operations import control, rollouts
+from campaign_pipeline.operations.attribution import count_conversions
 from campaign_pipeline.operations.installation import Installation
 from campaign_pipeline.operations.rendering import write_messages
 from campaign_pipeline.operations.results import measure_facts, measure_metrics
@@ -295,3 +298,25 @@ def test_results_of_the_first_run_add_up(people: Installation, monkeypatch: pyte
     assert f"+ {kept['reserved']} reserved for later parts + 0 left out (nobody)" in said
     assert f"{kept['planned']} planned = 0 accepted" in said
     assert said.count("reserved") == 1
+
+
+def test_purchases_that_nobody_has_counted_yet_decide_and_are_told_on(
+    people: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(vars(people.settings), "clock", lambda: AT + timedelta(hours=5))
+    rule = WINNER | {"test_share": 0.5, "on_timeout": "control"}
+    run_id = first_run(people, rule, goal="converted", conversion={"value": ""})
+    measure_facts(people, run_id)
+    tested = people.lake.read("audience", run_id).filter(pl.col("status") == "planned")
+    by_variant = {name: tested.filter(pl.col("variant") == name)["contact_id"].to_list() for name in "ab"}
+    buyers = by_variant["a"][:2] + by_variant["b"][2:]
+    count_conversions(people, run_id)  # before any of them bought
+    events = [(f"e{each}", each, "purchase", AT + timedelta(hours=1), "{}") for each in buyers]
+    people.lake.write(pl.DataFrame(events, behaviour.SCHEMA, orient="row"), "behaviour", "one")
+    choice, follows = advance(people, run_id)
+    assert choice.weights == {"b": 1.0}, choice.reason
+    assert follows
+    figures = {row["variant"]: row for row in rows(people, rollout_parts)[0].figures["parts"][0]}
+    assert figures["a"]["mean"] == pytest.approx(2 / len(by_variant["a"]))
+    assert (figures["b"]["metric"], figures["b"]["units"]) == ("converted", len(by_variant["b"]))
+    assert run_id in {note.key for note in notes(people.engine) if note.kind is Kind.RUN}

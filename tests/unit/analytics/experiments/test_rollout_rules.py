@@ -138,18 +138,28 @@ def test_an_arm_without_a_figure_means_equal_shares() -> None:
     assert "no figure of b" in choice.reason
 
 
+def test_a_first_part_without_anybody_does_not_make_a_share_something_else() -> None:
+    rule = Thompson(method="thompson", at_least=0)
+    part = rows_of({"a": (0, 1000), "b": (20, 1000)})  # only as a share has a rate of 0 a spread
+    found = thompson_part(rule, ["a", "b"], [part.clear(), part], 10_000, lower_is_better=False)
+    assert found == thompson_part(rule, ["a", "b"], [part], 10_000, lower_is_better=False)
+    assert found.weights is not None
+    assert found.weights["b"] > 0.9
+
+
 @pytest.mark.parametrize("rates", [(0.10, 0.11), (0.10, 0.10, 0.11, 0.12)])
 def test_thompson_loses_less_than_a_fixed_test_of_a_tenth(rates: tuple[float, ...]) -> None:
-    made, size, batches = np.random.default_rng(7), 20_000, 10
+    made, size, batches, times, tests = np.random.default_rng(7), 20_000, 10, 60, 3_000
     names = [f"v{number}" for number in range(len(rates))]
     rule = Thompson(method="thompson", batches=batches)
     lost: dict[str, float] = {"fixed": 0.0, "thompson": 0.0}
-    for _ in range(60):
+    for _ in range(tests):  # many: what one test loses is all or nothing
         tested = {name: _draw(made, rate, size // 10 // len(rates)) for name, rate in zip(names, rates, strict=True)}
         winner = max(names, key=lambda name: tested[name][0] / tested[name][1])
         spread = {name: n for name, (_, n) in tested.items()}
         spread[winner] += size - sum(spread.values())
-        lost["fixed"] += _regret(spread, names, rates)
+        lost["fixed"] += _regret(spread, names, rates) / tests
+    for _ in range(times):
         parts: list[pl.DataFrame] = []
         sent = dict.fromkeys(names, 0)
         weights = dict.fromkeys(names, 1 / len(names))
@@ -162,7 +172,7 @@ def test_thompson_loses_less_than_a_fixed_test_of_a_tenth(rates: tuple[float, ..
             choice = thompson_part(rule, names, parts, size // batches, lower_is_better=False)
             assert choice.weights is not None
             weights = dict(choice.weights)
-        lost["thompson"] += _regret(sent, names, rates)
+        lost["thompson"] += _regret(sent, names, rates) / times
     assert lost["thompson"] < lost["fixed"]
 
 
