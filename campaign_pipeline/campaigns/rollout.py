@@ -56,7 +56,7 @@ class Thompson(Definition):
     method: Literal["thompson"]
     batches: int = Field(10, ge=2, le=50, description="Equal parts of those who could be sent to.")
     every: Duration = Field(timedelta(hours=2), description="From one batch to the next.")
-    floor: float = Field(0.05, gt=0, le=0.5, allow_inf_nan=False, description="Share that every variant keeps.")
+    floor: float = Field(0.01, gt=0, le=0.5, allow_inf_nan=False, description="Share that every variant keeps.")
     at_least: int = Field(100, ge=0, description="Contacts of every variant in a batch, where it has so many.")
 
     @property
