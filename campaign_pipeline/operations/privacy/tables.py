@@ -96,8 +96,6 @@ NOT_PERSONAL = {
     "media": "names and types of images",
     "pacing": "names of senders and recipient domains, and times",
     "plans": "numbers of messages, and hashes of files",
-    "rollout_parts": "what was decided of a roll-out, and by which figures",
-    "rollout_stops": "roll-outs that were ended",
     "segment_cursors": "names and numbers",
     "segment_evaluations": "numbers of members",
     "segment_versions": "what authors wrote; nobody's data, unless an author names a person in it",
